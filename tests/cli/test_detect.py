@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests import red_detector
+from tinier_yolo.cli import main
+from tinier_yolo.media.images import read_image, write_image
+from tinier_yolo.media.video import VideoReader, VideoWriter
+
+Run = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The options of a model that finds red; the working folder is a temporary one."""
+    monkeypatch.chdir(tmp_path)
+    return red_detector.write_model(tmp_path)
+
+
+def photo(path: str, size: tuple[int, int] = (128, 128), box: tuple[int, int, int, int] = (40, 40, 60, 60)) -> None:
+    write_image(path, red_detector.picture(size, box))
+
+
+def clip(path: str, frames: int = 6, fps: float = 12.5) -> None:
+    with VideoWriter(path, fps, (128, 128)) as writer:
+        for number in range(frames):
+            left = 32 * (number % 4)
+            writer.write(red_detector.picture((128, 128), (left, 32, left + 32, 64)))
+
+
+def lines(capsys: Run) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def files(folder: str) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_an_image_gives_a_line_and_a_picture(model: list[str], capsys: Run) -> None:
+    photo("a.png")
+    assert main(["detect", "a.png", *model]) == 0
+    (line,) = lines(capsys)
+    (detection,) = line.pop("detections")  # type: ignore[misc]
+    assert line == {"source": "a.png", "width": 128, "height": 128}
+    assert detection["box"] == [32, 32, 64, 64]
+    assert detection["score"] > 0.99
+    assert detection["class"] == "face"
+    drawn, plain = read_image("out/a.png"), read_image("a.png")
+    assert drawn.shape == plain.shape
+    assert (drawn[31, 32:64] != plain[31, 32:64]).any()
+
+
+def test_messages_go_to_stderr(model: list[str], capsys: Run) -> None:
+    photo("a.png")
+    assert main(["detect", "a.png", *model]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("pictures: 1, detections: 1, ")
+    assert error.endswith("drawn into out\n")
+
+
+def test_no_save_writes_nothing(model: list[str], capsys: Run) -> None:
+    photo("a.png")
+    assert main(["detect", "a.png", *model, "--no-save"]) == 0
+    assert len(lines(capsys)) == 1
+    assert not Path("out").exists()
+
+
+def test_folder_pattern_list_image_and_video_at_once(model: list[str], capsys: Run) -> None:
+    for path in ("folder/b.png", "folder/a/c.png", "x1.png", "x2.png", "listed.png", "single.png"):
+        photo(path)
+    clip("clip.mp4")
+    Path("list.txt").write_bytes(b"listed.png\r\n\r\n")
+    assert main(["detect", "folder", "x?.png", "list.txt", "single.png", "clip.mp4", *model]) == 0
+    found = lines(capsys)
+    images = ["folder/a/c.png", "folder/b.png", "x1.png", "x2.png", "listed.png", "single.png"]
+    assert [line["source"] for line in found] == [*images, *["clip.mp4"] * 6]
+    assert [line["frame"] for line in found[6:]] == list(range(6))
+    assert all(len(line["detections"]) == 1 for line in found)  # type: ignore[arg-type]
+    assert files("out") == ["a/c.png", "b.png", "clip.mp4", "listed.png", "single.png", "x1.png", "x2.png"]
+
+
+def test_a_video_keeps_its_frame_rate(model: list[str]) -> None:
+    clip("clip.mp4", fps=12.5)
+    assert main(["detect", "clip.mp4", *model]) == 0
+    with VideoReader("out/clip.mp4") as reader:
+        assert reader.fps == pytest.approx(12.5)
+        frames = list(reader.frames())
+    assert len(frames) == 6
+    # the frame around the square of the second frame
+    assert frames[1][31, 32:64].mean(axis=0)[1] > 150
+
+
+def test_exif_orientation_is_honoured(model: list[str], capsys: Run) -> None:
+    from tests.media.test_images import jpeg_with_orientation
+
+    stored = red_detector.picture((128, 64), (0, 0, 32, 32))
+    Path("photo.jpg").write_bytes(jpeg_with_orientation(stored, 6))
+    assert main(["detect", "photo.jpg", *model]) == 0
+    (line,) = lines(capsys)
+    assert (line["width"], line["height"]) == (64, 128)
+    (detection,) = line["detections"]  # type: ignore[misc]
+    # Turned clockwise: the red of the upper left corner is in the upper right one.
+    assert detection["box"] == [32, 0, 64, 32]
+    assert read_image("out/photo.jpg").shape == (128, 64, 3)
+
+
+def test_two_sources_of_one_name_do_not_meet(model: list[str]) -> None:
+    photo("a/x.png", (64, 64))
+    photo("b/x.png", (96, 96))
+    assert main(["detect", "a/x.png", "b/x.png", "a", *model]) == 0
+    assert [read_image(f"out/{name}.png").shape[0] for name in ("x", "x-2", "x-3")] == [64, 96, 64]
+
+
+def test_the_source_itself_is_never_written_over(model: list[str]) -> None:
+    photo("a.png")
+    before = Path("a.png").read_bytes()
+    assert main(["detect", "a.png", *model, "--out", "."]) == 0
+    assert Path("a.png").read_bytes() == before
+    assert Path("a-2.png").exists()
+
+
+def test_the_output_of_one_run_is_no_source_of_the_next(model: list[str], capsys: Run) -> None:
+    photo("a.png")
+    for _ in range(2):
+        assert main(["detect", ".", *model]) == 0
+        assert len(lines(capsys)) == 1
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "yolo", "fddb", "wider"])
+def test_formats(form: str, model: list[str], capsys: Run) -> None:
+    photo("event/a.png")
+    clip("clip.mp4", frames=2)
+    assert main(["detect", "event", "clip.mp4", *model, "--format", form, "--no-save"]) == 0
+    output = capsys.readouterr().out
+    if form == "json":
+        assert [entry["source"] for entry in json.loads(output)] == ["event/a.png", "clip.mp4", "clip.mp4"]
+    elif form == "csv":
+        assert [row.split(",")[0] for row in output.splitlines()] == ["source", "event/a.png", "clip.mp4", "clip.mp4"]
+    elif form == "fddb":
+        assert output.splitlines()[::3] == ["a", "clip/000000", "clip/000001"]
+    elif form in ("yolo", "wider"):
+        assert output == ""
+        assert files("out") == ["a.txt", "clip/000000.txt", "clip/000001.txt"]
+    if form == "yolo":
+        assert Path("out/a.txt").read_text() == "0 0.375000 0.375000 0.250000 0.250000\n"
+
+
+@pytest.mark.parametrize("size", ["64", "64x128", "160X32"])
+def test_size_is_the_networks_input(size: str, model: list[str], capsys: Run) -> None:
+    photo("a.png", (64, 64), (0, 0, 64, 64))
+    assert main(["detect", "a.png", *model, "--no-save", "--size", size]) == 0
+    assert len(lines(capsys)[0]["detections"]) > 0  # type: ignore[arg-type]
+
+
+def test_thresholds_reach_the_detector(model: list[str], capsys: Run) -> None:
+    photo("a.png")
+    assert main(["detect", "a.png", *model, "--no-save", "--thresh", "1"]) == 0
+    assert lines(capsys)[0]["detections"] == []
+    assert main(["detect", "a.png", *model, "--no-save", "--thresh", "0", "--nms", "1"]) == 0
+    assert len(lines(capsys)[0]["detections"]) == 16  # type: ignore[arg-type]
+
+
+def test_show_without_a_display_says_so_and_goes_on(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("tinier_yolo.media.display.has_display", lambda: False)
+    photo("a.png")
+    assert main(["detect", "a.png", *model, "--show"]) == 0
+    assert "no display" in capsys.readouterr().err
+    assert Path("out/a.png").exists()
+
+
+def test_show_ends_where_the_user_quits(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[bool] = []
+    monkeypatch.setattr("tinier_yolo.media.display.has_display", lambda: True)
+    monkeypatch.setattr("tinier_yolo.media.display.Window.show", lambda _, picture, wait: shown.append(wait) or len(shown) < 3)
+    monkeypatch.setattr("tinier_yolo.media.display.Window.close", lambda _: None)
+    photo("a.png")
+    clip("clip.mp4")
+    assert main(["detect", "a.png", "clip.mp4", "a.png", *model, "--show"]) == 0
+    assert shown == [True, False, False]
+    assert len(lines(capsys)) == 3
+    with VideoReader("out/clip.mp4") as reader:
+        assert len(list(reader.frames())) == 2
+
+
+class Camera:
+    """cv2.VideoCapture of a camera that gives three red squares, then raises KeyboardInterrupt in the main thread."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def open(self, _number: int) -> bool:
+        return True
+
+    def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
+        return True
+
+    def get(self, _property: int) -> float:
+        return 10.0
+
+    def read(self) -> tuple[bool, object]:
+        self.count += 1
+        if self.count == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            threading.Event().wait(0.2)
+        return True, np.ascontiguousarray(red_detector.picture((64, 64), (0, 0, 32, 32))[..., ::-1])
+
+    def release(self) -> None:
+        pass
+
+
+def test_ctrl_c_ends_a_camera(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(cv2, "VideoCapture", Camera)
+        assert main(["detect", "0", *model, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 1 <= len(found) <= 4
+    assert found[0]["source"] == "0"
+    with VideoReader("out/camera-0.mp4") as reader:
+        assert reader.fps == pytest.approx(10)
+        assert abs(len(list(reader.frames())) - len(found)) <= 1
+
+
+def test_ctrl_c_leaves_whole_files(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(4):
+        photo(f"photos/{number}.png")
+    writes: list[object] = []
+
+    def interrupt(path: object, rgb: object) -> None:
+        writes.append(path)
+        if len(writes) == 3:
+            raise KeyboardInterrupt
+        write_image(path, rgb)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tinier_yolo.media.images.write_image", interrupt)
+    assert main(["detect", "photos", *model, "--format", "json"]) == 130
+    captured = capsys.readouterr()
+    assert [entry["source"] for entry in json.loads(captured.out)] == ["photos/0.png", "photos/1.png", "photos/2.png"]
+    assert captured.err.endswith("interrupted\n")
+    assert files("out") == ["0.png", "1.png"]
+
+
+def test_a_closed_pipe_is_no_traceback(model: list[str], root: Path) -> None:
+    for number in range(20):
+        photo(f"photos/{number}.png")
+    command = [sys.executable, "-m", "tinier_yolo", "detect", "photos", "--no-save", *model]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "options", [["--size", "large"], ["--size", "1x2x3"], ["--size", "-32"], ["--format", "xml"], ["--thresh", "high"], []]
+)
+def test_bad_options_are_bad_usage(options: list[str], capsys: Run) -> None:
+    sources = ["a.png"] if options else []
+    with pytest.raises(SystemExit) as caught:
+        main(["detect", *sources, *options])
+    assert caught.value.code == 2
+    assert "usage: tinier-yolo detect" in capsys.readouterr().err

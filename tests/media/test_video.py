@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tinier_yolo.errors import MediaError
+from tinier_yolo.media import video
+from tinier_yolo.media.video import DEFAULT_FPS, VideoReader, VideoWriter
+
+Picture = NDArray[np.uint8]
+
+
+def frame(number: int, size: tuple[int, int] = (64, 48)) -> Picture:
+    rgb = np.zeros((size[1], size[0], 3), np.uint8)
+    rgb[..., 0] = 25 * number % 256
+    return rgb
+
+
+def write(path: Path, count: int = 8, fps: float = 12.5, size: tuple[int, int] = (64, 48)) -> None:
+    with VideoWriter(path, fps, size) as writer:
+        for number in range(count):
+            writer.write(frame(number, size))
+
+
+@pytest.mark.parametrize("fps", [5.0, 12.5, 25.0, 30000 / 1001, 59.94])
+def test_frames_and_frame_rate_come_back(fps: float, tmp_path: Path) -> None:
+    write(tmp_path / "folder" / "clip.mp4", fps=fps)
+    with VideoReader(tmp_path / "folder" / "clip.mp4") as reader:
+        assert reader.fps == pytest.approx(fps, rel=1e-3)
+        assert reader.frame_count == 8
+        frames = list(reader.frames())
+    assert len(frames) == 8
+    for number, found in enumerate(frames):
+        assert found.shape == (48, 64, 3)
+        # red, and nothing but red
+        assert found.reshape(-1, 3).mean(axis=0).tolist() == pytest.approx([25 * number, 0, 0], abs=12)
+
+
+def test_nothing_but_the_video_is_left(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("size", [(63, 47), (16, 16)])
+def test_odd_sizes_can_be_written(size: tuple[int, int], tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4", size=size)
+    with VideoReader(tmp_path / "clip.mp4") as reader:
+        assert sum(1 for _ in reader.frames()) == 8
+
+
+def test_an_error_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError), VideoWriter(path, 25, (64, 48)) as writer:
+        writer.write(frame(0))
+        assert path.read_bytes() == b"old"
+        raise RuntimeError
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_ctrl_c_ends_the_video_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with pytest.raises(KeyboardInterrupt), VideoWriter(path, 25, (64, 48)) as writer:
+        for number in range(3):
+            writer.write(frame(number))
+        raise KeyboardInterrupt
+    with VideoReader(path) as reader:
+        assert sum(1 for _ in reader.frames()) == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_frame_of_another_size_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="size of the frames changes"), VideoWriter(tmp_path / "x.mp4", 25, (64, 48)) as writer:
+        writer.write(frame(0, (48, 64)))
+
+
+def test_a_video_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MediaError, match="cannot write"):
+        VideoWriter(tmp_path / "file" / "x.mp4", 25, (64, 48))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "problem"),
+    [
+        ("empty.mp4", b"", "an empty file, not a video"),
+        ("text.mp4", b"this is no video\n" * 100, "not a video that OpenCV reads"),
+        ("folder.mp4", None, "Is a directory"),
+        ("missing.mp4", None, "No such file"),
+    ],
+)
+def test_bad_files_are_one_line(name: str, data: bytes | None, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if data is not None:
+        path.write_bytes(data)
+    elif name.startswith("folder"):
+        path.mkdir()
+    with pytest.raises(MediaError, match=f"{name}.*{problem}"):
+        VideoReader(path)
+
+
+def test_a_truncated_video_is_an_error_or_ends_early(tmp_path: Path) -> None:
+    write(tmp_path / "whole.mp4", count=30)
+    data = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(MediaError, match="not a video"):
+        VideoReader(tmp_path / "half.mp4")
+
+
+@pytest.mark.parametrize("number", [99, 10**12])
+def test_a_camera_that_is_not_there_is_an_error(number: int) -> None:
+    with pytest.raises(MediaError, match=f"camera {number}: no such camera"):
+        VideoReader(number)
+
+
+class FakeCapture:
+    """A camera: gives its frames, then stops or hangs."""
+
+    def __init__(self, frames: int, hangs: bool) -> None:
+        self.frames, self.hangs = frames, hangs
+        self.wakes, self.released = threading.Event(), threading.Event()
+
+    def open(self, _source: object) -> bool:
+        return True
+
+    def isOpened(self) -> bool:  # noqa: N802 (OpenCV's name)
+        return True
+
+    def get(self, _property: int) -> float:
+        return 0.0
+
+    def read(self) -> tuple[bool, Picture | None]:
+        if self.frames:
+            self.frames -= 1
+            return True, frame(4)[..., ::-1]
+        if self.hangs:
+            self.wakes.wait()
+        return False, None
+
+    def release(self) -> None:
+        self.released.set()
+
+
+def camera(monkeypatch: pytest.MonkeyPatch, frames: int, hangs: bool) -> FakeCapture:
+    capture = FakeCapture(frames, hangs)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda: capture)
+    return capture
+
+
+def test_a_camera_gives_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = camera(monkeypatch, 5, hangs=False)
+    with VideoReader(0) as reader:
+        assert (reader.fps, reader.frame_count) == (DEFAULT_FPS, None)
+        frames = list(reader.frames())
+    assert len(frames) == 5
+    assert frames[0][0, 0].tolist() == [100, 0, 0]
+    assert capture.released.wait(10)
+
+
+def test_a_camera_that_opens_and_gives_no_frame_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera(monkeypatch, 0, hangs=False)
+    with VideoReader(0) as reader, pytest.raises(MediaError, match="camera 0: opens but gives no frame"):
+        list(reader.frames())
+
+
+@pytest.mark.parametrize("frames", [0, 3])
+def test_a_camera_that_hangs_is_an_error_after_a_while(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = camera(monkeypatch, frames, hangs=True)
+    found = []
+    with VideoReader(0, timeout=0.05) as reader, pytest.raises(MediaError, match=r"no frame \(expected one within 0.05 s"):
+        found.extend(reader.frames())
+    capture.wakes.set()
+    assert capture.released.wait(10)
+
+
+def test_leaving_a_camera_releases_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = camera(monkeypatch, 1000, hangs=False)
+    with VideoReader(0) as reader:
+        frames = reader.frames()
+        next(frames)
+        frames.close()
+    assert capture.released.wait(10)
+
+
+@pytest.mark.parametrize(("told", "used"), [(0, DEFAULT_FPS), (float("nan"), DEFAULT_FPS), (90_000, DEFAULT_FPS), (24, 24)])
+def test_nonsense_frame_rates_are_replaced(told: float, used: float) -> None:
+    assert video._plausible_fps(told) == used

@@ -1,0 +1,109 @@
+"""The import direction of the package, read from the source with ``ast``."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+#: A folder (or module) imports only from itself and from what stands to its left.
+ORDER = ["errors", "files", "darknet", "quantization", "runtime", "detection", "media", "cli"]
+#: Beside the row: what they may import of the package.
+BESIDE = {
+    "training": {"errors", "files", "darknet", "quantization", "detection"},
+    "eval": {"errors", "files", "darknet", "detection"},
+}
+#: Heavy libraries and the only places that import them.
+CONFINED = {
+    "torch": ("tinier_yolo/training/",),
+    "numba": ("tinier_yolo/runtime/kernels",),
+    "llvmlite": ("tinier_yolo/runtime/kernels",),
+    "onnx": ("tinier_yolo/runtime/onnx_graph.py",),
+    "cv2": (
+        "tinier_yolo/media/",
+        "eval/",
+        "tinier_yolo/detection/letterbox.py",
+        "tinier_yolo/runtime/float_engine.py",
+        "tinier_yolo/training/augment.py",
+        "tinier_yolo/training/dataset.py",
+    ),
+}
+
+
+def sources() -> list[Path]:
+    return [path for folder in ("tinier_yolo", "eval") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            yield node.lineno, node.module or ""
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(ROOT)
+    if relative.parts[0] == "eval":
+        return "eval"
+    return relative.parts[1] if len(relative.parts) > 2 else relative.stem
+
+
+def allowed(part: str) -> set[str]:
+    if part in BESIDE:
+        return BESIDE[part] | {part}
+    if part in ("__init__", "__main__", "cli", "models"):
+        return {*ORDER, *BESIDE, "models"}
+    return set(ORDER[: ORDER.index(part) + 1])
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_in_the_direction_of_the_architecture(path: Path) -> None:
+    part = part_of(path)
+    for line, module in imports(path):
+        names = module.split(".")
+        if names[0] == "eval":
+            assert part in ("eval", "cli"), f"{path}:{line} imports {module}"
+        elif names[0] == "tinier_yolo" and len(names) > 1:
+            assert names[1] in allowed(part), f"{path}:{line} imports {module}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
+    relative = str(path.relative_to(ROOT))
+    for line, module in imports(path):
+        places = CONFINED.get(module.split(".")[0])
+        assert places is None or relative.startswith(places), f"{path}:{line} imports {module}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_pickle_and_no_eval(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not any(module.split(".")[0] in ("pickle", "marshal", "shelve", "dill") for _, module in imports(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in ("eval", "exec"), f"{path}:{node.lineno}"
+
+
+def test_every_package_module_has_a_docstring() -> None:
+    missing = [
+        str(path) for path in sources() if path.stat().st_size and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["detect", "--help"], ["eval", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom tinier_yolo.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'numba', 'cv2', 'torch', 'scipy', 'matplotlib', 'onnx', 'safetensors'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, timeout=60)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tinier_yolo.errors import WeightsError
+from tinier_yolo.training.checkpoint import Checkpoint, check_same_run, optimizer_tensors, restore_optimizer
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    saved = Checkpoint(
+        {"model.a": torch.randn(2, 3), "optimizer.0.step": torch.tensor(4.0)}, {"iteration": 7, "b": [1]}
+    )
+    saved.save(tmp_path / "x")
+    again = Checkpoint.load(tmp_path / "x")
+    assert dict(again.values) == {"iteration": 7, "b": [1]}
+    assert torch.equal(again.part("model")["a"], saved.tensors["model.a"])
+    assert list(again.part("optimizer")) == ["0.step"]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x02}q\x00.", b"12345678" * 20])
+def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(WeightsError, match="not a checkpoint"):
+        Checkpoint.load(tmp_path / "x")
+    with pytest.raises(WeightsError, match="cannot read the checkpoint"):
+        Checkpoint.load(tmp_path / "none")
+
+
+def test_another_run_is_refused() -> None:
+    with pytest.raises(WeightsError, match=r"another seed \(expected 2, found 1\)"):
+        check_same_run(Checkpoint({}, {"seed": 1}), {"seed": 2}, "x")
+
+
+def test_an_optimizer_goes_on_where_it_was() -> None:
+    def build() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        model = torch.nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+
+    def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, times: int) -> None:
+        for number in range(times):
+            model(torch.full((1, 2, 4, 4), float(number + 1))).square().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    one, two = build(), build()
+    step(*one, 3)
+    step(*two, 3)
+    three = build()
+    three[0].load_state_dict(two[0].state_dict())
+    restore_optimizer(three[1], optimizer_tensors(two[1]))
+    step(*one, 2)
+    step(*three, 2)
+    for a, b in zip(one[0].parameters(), three[0].parameters(), strict=True):
+        assert torch.equal(a, b)

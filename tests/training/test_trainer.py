@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.training.conftest import tiny_cfg
+from tinier_yolo.cli import main
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.weights import load_weights
+from tinier_yolo.training.checkpoint import Checkpoint
+from tinier_yolo.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(params=[False, True], ids=["float", "ifq"])
+def cfg(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.cfg"
+    path.write_text(tiny_cfg(binary=request.param))
+    return path
+
+
+def arguments(cfg: Path, data: Path, out: Path, *more: str) -> list[str]:
+    options = ["--threads", "1", "--workers", "0", "--keep-every", "5", "--log-every", "5", "--device", "cpu"]
+    return ["train", str(cfg), "--data", str(data), "--out", str(out), *options, *more]
+
+
+def weights_of(out: Path) -> bytes:
+    return (out / "tiny.weights").read_bytes()
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(
+    cfg: Path, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(arguments(cfg, drawings, tmp_path / "whole")) == 0
+    assert Checkpoint.load(tmp_path / "whole" / "tiny.checkpoint").values["iteration"] == 50
+
+    steps = 0
+
+    def stop_at_23(trainer: Trainer, *rest: Any) -> dict[str, float]:
+        nonlocal steps
+        steps += 1
+        if steps == 24:
+            raise KeyboardInterrupt
+        return step(trainer, *rest)
+
+    step = Trainer._step
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", stop_at_23)
+        assert main(arguments(cfg, drawings, tmp_path / "parts")) == 130
+    assert Checkpoint.load(tmp_path / "parts" / "tiny.checkpoint").values["iteration"] == 20
+    assert main(arguments(cfg, drawings, tmp_path / "parts", "--resume")) == 0
+    for name in ("tiny.weights", "tiny_last.weights", "tiny_ema.weights", "tiny_training.csv", "tiny_validation.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
+
+
+def test_training_learns_the_drawings(drawings: Path, tmp_path: Path) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    assert main(arguments(cfg, drawings, tmp_path / "out", "--max-batches", "150", "--learning-rate", "0.01")) == 0
+    rows = [line.split(",") for line in (tmp_path / "out" / "tiny_training.csv").read_text().splitlines()]
+    loss = [float(row[rows[0].index("loss")]) for row in rows[1:]]
+    assert np.mean(loss[-3:]) < 0.75 * np.mean(loss[:3])
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "tiny.checkpoint", "tiny.weights", "tiny_curves.png", "tiny_ema.weights",
+        "tiny_last.weights", "tiny_training.csv", "tiny_validation.csv",
+    }  # fmt: skip
+    load_weights(tmp_path / "out" / "tiny.weights", Network.load(cfg))
+
+
+def run_and_kill(command: list[str], seconds: float) -> int:
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        return process.wait()
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bits(drawings: Path, tmp_path: Path) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=True))
+    begun = time.monotonic()
+    assert main(arguments(cfg, drawings, tmp_path / "whole")) == 0
+    whole = time.monotonic() - begun
+    command = [sys.executable, "-m", "tinier_yolo", *arguments(cfg, drawings, tmp_path / "killed", "--resume")]
+    start_up = 3.0
+    moments = random.Random(0)
+    for _ in range(int(os.environ.get("TINIER_YOLO_KILLS", "3"))):
+        if run_and_kill(command, start_up + moments.random() * whole) == 0:
+            break
+    while run_and_kill(command, 120) not in (0, 2):
+        pass  # 2: it had finished already, nothing is left to train
+    assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
+
+
+def test_a_finished_run_has_nothing_to_resume(
+    drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    assert main(arguments(cfg, drawings, tmp_path, "--max-batches", "5")) == 0
+    assert main(arguments(cfg, drawings, tmp_path, "--max-batches", "5", "--resume")) == 2
+    assert "nothing to train" in capsys.readouterr().err
+    assert main(arguments(cfg, drawings, tmp_path, "--max-batches", "10", "--resume")) == 0
+    assert "starting at iteration 5 of 10" in capsys.readouterr().err
+    cfg.write_text(tiny_cfg(binary=False).replace("jitter=.2", "jitter=.3"))
+    assert main(arguments(cfg, drawings, tmp_path, "--max-batches", "15", "--resume")) == 2
+    assert "another cfg" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--data", "none.data"], "none.data: cannot read the .data file"),
+        (["--size", "60"], "multiple of the network's stride"),
+        (["--batch", "3", "--subdivisions", "2"], "batch cannot be divided"),
+        (["--keep-every", "7"], "multiple of log_every"),
+        (["--init", "none.weights"], "none.weights: cannot read the weights"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    assert main(arguments(cfg, drawings, tmp_path / "out", *more)) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tinier-yolo:")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_gloo_processes_train_together(drawings: Path, tmp_path: Path) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=True))
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "tinier_yolo",
+    ]
+    arguments_ = arguments(cfg, drawings, tmp_path / "two", "--max-batches", "10")
+    subprocess.run([*command, *arguments_], cwd=ROOT, check=True, capture_output=True, timeout=240)
+    checkpoint = Checkpoint.load(tmp_path / "two" / "tiny.checkpoint")
+    assert (checkpoint.values["iteration"], checkpoint.values["world"]) == (10, 2)
+    load_weights(tmp_path / "two" / "tiny.weights", Network.load(cfg))
+    rows = (tmp_path / "two" / "tiny_training.csv").read_text().splitlines()
+    assert len(rows) == 3  # one process writes

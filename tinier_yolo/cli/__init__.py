@@ -1,0 +1,74 @@
+"""The command line: ``tinier-yolo VERB ...``.
+
+Each verb is a module of this folder with ``add_arguments(parser)`` and ``run(args) -> int``. Only the
+module of the verb that was asked for is imported, and that one imports what is heavy inside ``run``: ``--help`` is
+instant and needs neither numba nor cv2 nor torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from tinier_yolo import __version__
+from tinier_yolo.errors import TinierYoloError
+
+#: Verb -> what it does, as the overview shows it.
+VERBS = {
+    "detect": "find faces in images, folders, videos or a camera",
+    "train": "train a detector from a cfg (needs the extra 'train')",
+    "convert": "turn a trained IFQ network into an integer program (.ifq)",
+    "summary": "print the table of layers of a cfg, a .weights or an .ifq",
+    "anchors": "cluster a data set's boxes into anchors",
+    "bench": "measure speed on this machine",
+    "eval": "score detections: fddb, wider, voc",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0 fine, 1 a run that failed, 2 bad usage or bad input."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in argv if not word.startswith("-")), None)
+    parser = _parser(verb)
+    args = parser.parse_args(argv)
+    if args.run is None:
+        parser.print_help()
+        return 2
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+        return code
+    except TinierYoloError as error:
+        if args.debug:
+            traceback.print_exc()
+        print(f"tinier-yolo: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output has gone (| head). Keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("tinier-yolo: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tinier-yolo", description="Face detection on integers alone: train, convert, detect, evaluate."
+    )
+    parser.add_argument("--version", action="version", version=f"tinier-yolo {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    parser.set_defaults(run=None)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB")
+    for name, text in VERBS.items():
+        child = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        child.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        if name == verb:
+            module = importlib.import_module(f"tinier_yolo.cli.{name}")
+            module.add_arguments(child)
+            child.set_defaults(run=module.run)
+    return parser

@@ -1,0 +1,45 @@
+"""``tinier-yolo anchors``: cluster a data set's boxes."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--data", required=True, help=".data file; its train list is read")
+    parser.add_argument("--num", type=int, default=5, help="how many anchors (default 5)")
+    parser.add_argument("--size", type=int, default=416, help="network size in pixels (default 416)")
+    parser.add_argument("--stride", type=int, default=32, help="input pixels a cell (default 32, a YOLOv2's)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random starts (default 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the anchors in cells and in pixels, and the line for the cfg."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from tinier_yolo.darknet.data import load_data, load_samples
+    from tinier_yolo.detection.anchors import cluster_anchors
+    from tinier_yolo.detection.letterbox import Letterbox
+    from tinier_yolo.errors import DataError
+    from tinier_yolo.media.images import read_image
+
+    data = load_data(args.data)
+    if data.train is None:
+        raise DataError("no train list", path=args.data, expected="train = FILE")
+    sizes = []
+    for sample in tqdm(load_samples(data.train, len(data.class_names)), unit="image", leave=False):
+        if len(sample.boxes):
+            height, width = read_image(sample.image).shape[:2]
+            box = Letterbox.fit((width, height), (args.size, args.size))
+            sizes.append(sample.boxes[:, 2:] * box.resized)
+    if not sizes:
+        raise DataError("no boxes in the train list", path=data.train)
+    pixels = np.concatenate(sizes).astype(np.float64)
+    found = cluster_anchors(pixels, args.num, args.seed)
+    print(f"boxes {len(pixels)}, mean IoU with the best of {args.num} anchors {found.mean_iou:.4f}")
+    print("pixels  " + ", ".join(f"{w:.1f},{h:.1f}" for w, h in found.anchors))
+    print(f"cells   of {args.stride} pixels; the line for [region]:")
+    print("anchors=" + ", ".join(f"{w:.3f},{h:.3f}" for w, h in found.anchors / args.stride))
+    return 0

@@ -1,0 +1,40 @@
+"""Types of options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def size(text: str) -> int | tuple[int, int]:
+    """A network's input: ``N`` or ``WxH``, in pixels."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdecimal() for side in sides):
+        raise argparse.ArgumentTypeError(f"expected N or WxH, found {text!r}")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def named_file(text: str) -> tuple[str, str]:
+    """``NAME=FILE``."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"expected NAME=FILE, found {text!r}")
+    return name, path
+
+
+def pixel_range(text: str) -> tuple[float, float]:
+    """A range of pixels, ``LOW-HIGH``: from LOW on, below HIGH; either may be left out."""
+    low, dash, high = text.partition("-")
+    try:
+        limits = float(low or 0), float(high or "inf")
+    except ValueError:
+        limits = 1.0, 0.0
+    if not dash or not 0 <= limits[0] < limits[1]:
+        raise argparse.ArgumentTypeError(f"expected LOW-HIGH in pixels, found {text!r}")
+    return limits
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {text!r}")
+    return int(text)

@@ -1,0 +1,131 @@
+"""From options to the detector that an evaluation shall run: ours, or one of OpenCV's."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.models import default_model
+
+if TYPE_CHECKING:
+    from eval.run import FaceDetector, Subject
+    from tinier_yolo.detection.detector import Detector
+
+#: Where the heights of faces are told for a detector that has no network size of its own.
+PEER_SIZE = 416
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A detector, and the network size at which the heights of faces are told.
+
+    Attributes:
+        subject: what :func:`eval.run.run_detector` takes.
+        network_size: (width, height) in pixels.
+        letter_box: whether images keep their aspect ratio there.
+    """
+
+    subject: Subject
+    network_size: tuple[int, int]
+    letter_box: bool
+
+
+def subject_of(args: argparse.Namespace) -> Chosen:
+    """The detector that the options of ``eval`` name.
+
+    Raises:
+        TinierYoloError: options that do not go together, or a model that cannot be loaded.
+    """
+    from tinier_yolo.detection.detector import check_thresholds
+
+    check_thresholds(args.thresh, args.nms)
+    how = {"name": args.name, "thresh": args.thresh, "nms": args.nms, "workers": args.workers}
+    if args.detector is None:
+        return own_detector(args.model or default_model(), args.cfg, args.size, **how)
+    if args.cfg:
+        raise UsageError("--cfg goes with our own detector", found=f"--detector {args.detector}")
+    if args.size and args.benchmark != "voc":
+        raise UsageError("a peer runs at each image's own size", found=f"--detector {args.detector} with --size")
+    chosen = peer(args.detector, args.model, **how)
+    size = args.size or PEER_SIZE
+    return replace(chosen, network_size=(size, size) if isinstance(size, int) else size)
+
+
+def own_detector(
+    model: PathLike,
+    cfg: PathLike | None = None,
+    size: int | tuple[int, int] | None = None,
+    *,
+    name: str | None = None,
+    **how: Any,
+) -> Chosen:
+    """A detector of this package, from a model's file; the arguments are those of ``Detector.load``.
+
+    Args:
+        model: an .ifq, or .weights with their cfg.
+        cfg: the cfg of the weights.
+        size: the network's input; the model's own if None.
+        name: the file's name without its ending if None.
+        how: thresh, nms and workers, as of :class:`eval.run.Subject`.
+
+    Raises:
+        TinierYoloError: the model cannot be loaded.
+    """
+    from tinier_yolo.detection.detector import Detector
+
+    def make() -> Detector:
+        return Detector.load(model, cfg, size)
+
+    first = make()
+    details = {"detector": "tinier-yolo", **model_details(model), "network_size": list(first.size), **_thresholds(how)}
+    subject = _subject(name or Path(model).stem, first, make, details, how)
+    return Chosen(subject, first.size, bool(first.network.options.letter_box))
+
+
+def peer(kind: str, model: PathLike | None = None, *, name: str | None = None, **how: Any) -> Chosen:
+    """One of OpenCV's detectors: ``haar``, or ``yunet`` with its model; other arguments as of :func:`own_detector`.
+
+    Raises:
+        UsageError: no model, a bad one, or an OpenCV without that detector.
+    """
+    from eval.peers import HaarCascade, YuNet
+
+    if kind == "yunet" and model is None:
+        raise UsageError("--detector yunet needs its model", expected="--model face_detection_yunet_*.onnx")
+
+    def make() -> FaceDetector:
+        return YuNet(model) if kind == "yunet" and model is not None else HaarCascade(model)
+
+    details: dict[str, Any] = {"detector": kind, **(model_details(model) if model else {})}
+    if kind != "haar":  # which has neither threshold
+        details.update(_thresholds(how))
+    return Chosen(_subject(name or kind, make(), make, details, how), (PEER_SIZE, PEER_SIZE), letter_box=True)
+
+
+def _subject(
+    name: str,
+    first: FaceDetector,
+    make: Callable[[], FaceDetector],
+    details: Mapping[str, Any],
+    how: Mapping[str, Any],
+) -> Subject:
+    from eval.run import Subject
+
+    # The detector that was made to check the model is the first worker's.
+    ready = [first]
+    return Subject(name, lambda: ready.pop() if ready else make(), details=details, **how)
+
+
+def _thresholds(how: Mapping[str, Any]) -> dict[str, float]:
+    from eval.run import NMS, THRESH
+
+    return {"thresh": how.get("thresh", THRESH), "nms": how.get("nms", NMS)}
+
+
+def model_details(path: PathLike) -> dict[str, Any]:
+    """What a summary says of a model's file: its name and its bytes."""
+    return {"model": Path(path).name, "model_bytes": Path(path).stat().st_size}

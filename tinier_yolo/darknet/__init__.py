@@ -1,0 +1,1 @@
+"""The Darknet formats: cfg, .weights, data sets. Text and bytes in, plain objects out."""

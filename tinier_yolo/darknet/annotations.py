@@ -1,0 +1,207 @@
+"""The annotations of the two benchmarks: FDDB's ellipse lists and WIDER FACE's splits, as text and as .mat files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinier_yolo.darknet.data import Sample
+from tinier_yolo.darknet.records import Record, index_records, read_records
+from tinier_yolo.errors import DataError, PathLike
+
+#: WIDER FACE's attributes of a face and their values, in the order of ``wider_face_*_bbx_gt.txt``.
+WIDER_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "blur": ("clear", "normal", "heavy"),
+    "expression": ("typical", "exaggerate"),
+    "illumination": ("normal", "extreme"),
+    "invalid": ("false", "true"),
+    "occlusion": ("no", "partial", "heavy"),
+    "pose": ("typical", "atypical"),
+}
+
+_VALUES = tuple(len(values) for values in WIDER_ATTRIBUTES.values())
+_ELLIPSE = ("major_radius", "minor_radius", "angle", "center_x", "center_y", "1")
+_FOLD = re.compile(r"FDDB-fold-(\d+)-ellipseList\.txt")
+
+
+@dataclass(frozen=True, eq=False)
+class FddbImage:
+    """An image of FDDB.
+
+    Attributes:
+        name: its path below ``originalPics`` without the extension, ``2002/08/11/big/img_591``.
+        ellipses: float64 (n, 5): major radius, minor radius (pixels), angle (radians), centre x, centre y (pixels).
+    """
+
+    name: str
+    ellipses: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FddbFold:
+    """A fold of FDDB: its number as the file names write it, ``01``, and its images in their order."""
+
+    number: str
+    images: tuple[FddbImage, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class WiderImage:
+    """An image of WIDER FACE.
+
+    Attributes:
+        name: event and file without the extension, ``0--Parade/0_Parade_marchingband_1_465``.
+        boxes: float64 (n, 4): x, y, width, height in pixels.
+        attributes: int8 (n, 6), the columns of :data:`WIDER_ATTRIBUTES`.
+    """
+
+    name: str
+    boxes: NDArray[np.float64]
+    attributes: NDArray[np.int8]
+
+    @property
+    def event(self) -> str:
+        """The folder of the image."""
+        return self.name.partition("/")[0]
+
+    @property
+    def invalid(self) -> NDArray[np.bool_]:
+        """(n,): faces marked invalid by the annotators, or boxes without area. Neither right nor wrong to find."""
+        flat: NDArray[np.bool_] = np.any(self.boxes[:, 2:] <= 0, axis=1)
+        marked: NDArray[np.bool_] = self.attribute("invalid") == 1
+        return marked | flat
+
+    def attribute(self, name: str) -> NDArray[np.int8]:
+        """The values (n,) of one attribute."""
+        return self.attributes[:, list(WIDER_ATTRIBUTES).index(name)]
+
+
+def load_fddb(folder: PathLike) -> tuple[FddbFold, ...]:
+    """Read all ``FDDB-fold-*-ellipseList.txt`` of a folder, by number.
+
+    Raises:
+        DataError: no such files, a malformed line, an ellipse without area, or an image that appears twice.
+    """
+    paths = {match[1]: path for path in _listing(folder) if (match := _FOLD.fullmatch(path.name))}
+    if not paths:
+        raise DataError("no FDDB annotations in the folder", path=folder, expected="FDDB-fold-*-ellipseList.txt")
+    records = {number: read_records(path, _ELLIPSE, "FDDB ellipse list") for number, path in sorted(paths.items())}
+    for record in index_records(chain.from_iterable(records.values())).values():
+        _check_ellipses(record)
+    return tuple(
+        FddbFold(number, tuple(FddbImage(record.name, record.rows[:, :5]) for record in fold))
+        for number, fold in records.items()
+    )
+
+
+def load_wider_text(path: PathLike) -> tuple[WiderImage, ...]:
+    """Read ``wider_face_*_bbx_gt.txt``.
+
+    Raises:
+        DataError: a malformed line, an attribute out of range, or an image that appears twice.
+    """
+    records = read_records(path, ("x1", "y1", "w", "h", *WIDER_ATTRIBUTES), "WIDER FACE bbx_gt.txt")
+    images = []
+    for name, record in index_records(records).items():
+        attributes = record.rows[:, 4:]
+        wrong = np.flatnonzero(np.any((attributes < 0) | (attributes >= _VALUES), axis=1))
+        if wrong.size:
+            expected = "values as in the data set's readme.txt"
+            raise DataError("an attribute out of range", path=path, place=record.place(wrong[0]), expected=expected)
+        images.append(WiderImage(name.removesuffix(".jpg"), record.rows[:, :4], attributes.astype(np.int8)))
+    return tuple(images)
+
+
+def load_wider_split(path: PathLike) -> tuple[WiderImage, ...]:
+    """Read ``wider_face_train.mat`` or ``wider_face_val.mat``.
+
+    Raises:
+        DataError: the file cannot be read or lacks what such a file holds.
+    """
+    keys = ("face_bbx_list", *(f"{name}_label_list" for name in WIDER_ATTRIBUTES))
+    images = []
+    for name, (boxes, *labels) in _wider_lists(path, keys):
+        shapes = {column.shape for column in labels}
+        if shapes != {(len(boxes), 1)} or boxes.shape[1:] != (4,):
+            expected = "boxes (n, 4) and labels (n, 1)"
+            raise DataError("boxes and labels differ", path=path, place=name, expected=expected, found=boxes.shape)
+        images.append(WiderImage(name, boxes.astype(np.float64), np.hstack(labels).astype(np.int8)))
+    return tuple(images)
+
+
+def load_wider_subset(path: PathLike) -> dict[str, NDArray[np.intp]]:
+    """Read ``wider_easy_val.mat`` and its like: for each image the indices, from 0, of the faces that count.
+
+    Raises:
+        DataError: the file cannot be read or lacks what such a file holds.
+    """
+    subset = {}
+    for name, (counted, boxes) in _wider_lists(path, ("gt_list", "face_bbx_list")):
+        indices = np.asarray(counted, np.intp).reshape(-1) - 1
+        if indices.size and not (indices.min() >= 0 and indices.max() < len(boxes)):
+            expected = f"indices 1..{len(boxes)}"
+            raise DataError("an index that is no face", path=path, place=name, expected=expected)
+        subset[name] = indices
+    return subset
+
+
+def wider_sample(image: WiderImage, path: Path, size: tuple[int, int]) -> Sample:
+    """A training sample of an image whose (width, height) in pixels is known; invalid faces are ignored.
+
+    Boxes are cut to the image; what has no area then is left out.
+    """
+    corners = np.hstack([image.boxes[:, :2], image.boxes[:, :2] + image.boxes[:, 2:]]) / (size * 2)
+    corners = np.clip(corners, 0.0, 1.0)
+    relative = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]]).astype(np.float32)
+    seen = np.all(relative[:, 2:] > 0, axis=1)
+    boxes = relative[seen & ~image.invalid]
+    return Sample(path, boxes, np.zeros(len(boxes), np.int32), relative[seen & image.invalid])
+
+
+def _listing(folder: PathLike) -> Iterable[Path]:
+    try:
+        return sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise DataError("cannot read the folder", path=folder, found=error.strerror) from error
+
+
+def _check_ellipses(record: Record) -> None:
+    flat = np.flatnonzero(np.any(record.rows[:, :2] <= 0, axis=1))
+    if flat.size:
+        place = record.place(flat[0])
+        raise DataError("an ellipse without area", path=record.path, place=place, expected="radii above 0")
+
+
+def _wider_lists(path: PathLike, keys: Iterable[str]) -> Iterator[tuple[str, tuple[NDArray[Any], ...]]]:
+    # The files hold cell arrays of cell arrays: events of images. Each image yields its name and its cell of each key.
+    lists = _load_mat(path)
+    try:
+        events = [str(cell[0][0]) for cell in lists["event_list"]]
+        for number, event in enumerate(events):
+            columns = [lists[key][number][0] for key in keys]
+            for index, cell in enumerate(lists["file_list"][number][0]):
+                yield f"{event}/{cell[0][0]}", tuple(column[index][0] for column in columns)
+    except KeyError as error:
+        raise DataError("not a file of WIDER FACE", path=path, expected=error.args[0]) from error
+    except (IndexError, TypeError) as error:
+        raise DataError("not a file of WIDER FACE", path=path, expected="cells by event and image") from error
+
+
+def _load_mat(path: PathLike) -> dict[str, Any]:
+    from scipy.io import loadmat  # slow to import, and wanted for .mat files alone
+
+    try:
+        with Path(path).open("rb") as file:
+            contents: dict[str, Any] = loadmat(file)
+            return contents
+    except OSError as error:
+        raise DataError("cannot read the .mat file", path=path, found=error.strerror or str(error)) from error
+    except Exception as error:  # a damaged file makes scipy raise nearly anything
+        raise DataError("not a .mat file, or a damaged one", path=path, found=str(error)[:80]) from error

@@ -1,0 +1,509 @@
+"""Sections -> Network: layers with their shapes resolved.
+
+Each section has one small creator, ``(section, input shape) -> layer``; the table ``_CREATORS`` names them. A layer
+knows its shapes, its parameters in the order of a .weights file, and its multiply-accumulates; it computes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, NamedTuple
+
+from tinier_yolo.darknet.cfg import Section, did_you_mean, parse_cfg, read_cfg_text
+from tinier_yolo.errors import CfgError, PathLike
+
+MAX_DIMENSION = 16_384
+#: Under the square root of every batch normalisation, here and in every export.
+BATCH_NORM_EPSILON = 1e-5
+#: What ``activation=leaky`` multiplies negative values by.
+LEAKY_SLOPE = 0.1
+
+ACTIVATIONS = ("linear", "leaky", "relu", "logistic")
+QUANTIZERS = ("uniform", "half-wave")
+POLICIES = ("constant", "step", "steps", "exp", "poly", "sig", "cosine")
+
+
+class Shape(NamedTuple):
+    """The shape of a feature map: channels, height, width."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return self.channels * self.height * self.width
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}x{self.channels}"
+
+
+#: Name and shape of one array of a layer.
+Parameter = tuple[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What all layers have: the cfg line, the section's index, input and output shape."""
+
+    kind: ClassVar[str] = ""
+    section: Section
+    input: Shape
+    output: Shape
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The layer's arrays in the order in which a .weights file holds them."""
+        return ()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Convolutional(Layer):
+    """``[convolutional]``: weights (filters, channels, size, size); ``padding`` cells of zero on every side."""
+
+    kind = "convolutional"
+    filters: int
+    size: int
+    stride: int
+    padding: int
+    activation: str
+    batch_normalize: bool
+    binary: bool
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """(filters, channels, size, size)."""
+        return self.filters, self.input.channels, self.size, self.size
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Biases, the three of batch normalisation where there is one, weights."""
+        names = ("biases", "scales", "means", "variances") if self.batch_normalize else ("biases",)
+        return (*((name, (self.filters,)) for name in names), ("weights", self.weight_shape))
+
+    @property
+    def macs(self) -> int:
+        """One for each weight at each output cell."""
+        return math.prod(self.weight_shape) * self.output.height * self.output.width
+
+
+@dataclass(frozen=True)
+class MaxPool(Layer):
+    """``[maxpool]``: ``padding`` cells in all, the odd one at the right and the bottom; a padded cell never wins."""
+
+    kind = "maxpool"
+    size: int
+    stride: int
+    padding: int
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """``[batchnorm]`` of its own, as it follows a pool. Arrays in the order of AlexeyAB's and hank-ai's Darknet.
+
+    (pjreddie's writes no biases for this section, and so loses them.)
+    """
+
+    kind = "batchnorm"
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Biases, scales, means, variances, each (channels,)."""
+        return tuple((name, (self.input.channels,)) for name in ("biases", "scales", "means", "variances"))
+
+
+@dataclass(frozen=True)
+class Activation(Layer):
+    """``[activation]``: ``hwgq`` quantises to levels 0..2^bits - 1, the others are float functions."""
+
+    kind = "activation"
+    activation: str
+    bits: int = 0
+    quantizer: str = "uniform"
+
+
+@dataclass(frozen=True)
+class Region(Layer):
+    """``[region]``: the output of YOLOv2. ``anchors`` are (width, height) pairs in cells of the output map."""
+
+    kind = "region"
+    anchors: tuple[tuple[float, float], ...]
+    classes: int
+    softmax: bool
+    rescore: bool
+    thresh: float
+    jitter: float
+    random: bool
+    object_scale: float
+    noobject_scale: float
+    class_scale: float
+    coord_scale: float
+
+
+@dataclass(frozen=True)
+class Connected(Layer):
+    """``[connected]``: every input value to every output; weights (output, input)."""
+
+    kind = "connected"
+    activation: str
+    batch_normalize: bool
+    binary: bool
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Biases, weights, then the three of batch normalisation: Darknet's order for this section."""
+        outputs = self.output.size
+        norm = ("scales", "means", "variances") if self.batch_normalize else ()
+        return (
+            ("biases", (outputs,)),
+            ("weights", (outputs, self.input.size)),
+            *((name, (outputs,)) for name in norm),
+        )
+
+    @property
+    def macs(self) -> int:
+        """One for each weight."""
+        return self.output.size * self.input.size
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """``[dropout]``: only training sees it."""
+
+    kind = "dropout"
+    probability: float
+
+
+@dataclass(frozen=True)
+class AvgPool(Layer):
+    """``[avgpool]``: the mean of each channel."""
+
+    kind = "avgpool"
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """``[softmax]`` over all values."""
+
+    kind = "softmax"
+
+
+@dataclass(frozen=True)
+class Cost(Layer):
+    """``[cost]``: only training sees it."""
+
+    kind = "cost"
+
+
+@dataclass(frozen=True)
+class NetOptions:
+    """``[net]``: the input, the solver, the augmentation. Darknet's names and defaults."""
+
+    width: int
+    height: int
+    channels: int
+    letter_box: bool
+    batch: int
+    subdivisions: int
+    learning_rate: float
+    momentum: float
+    decay: float
+    adam: bool
+    max_batches: int
+    burn_in: int
+    power: float
+    policy: str
+    step: int
+    steps: tuple[int, ...]
+    scale: float
+    scales: tuple[float, ...]
+    gamma: float
+    saturation: float
+    exposure: float
+    hue: float
+    flip: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network: its options, its layers with shapes, and the text that it was read from."""
+
+    options: NetOptions
+    layers: tuple[Layer, ...]
+    sections: tuple[Section, ...]
+    text: str
+    path: str = "<cfg>"
+
+    @classmethod
+    def load(cls, path: PathLike) -> Network:
+        """Read a cfg file and resolve its shapes.
+
+        Raises:
+            CfgError: the cfg cannot be read or describes no network.
+        """
+        return cls.parse(read_cfg_text(path), str(path))
+
+    @classmethod
+    def parse(cls, text: str, path: str = "<cfg>") -> Network:
+        """Resolve the network that a cfg's text describes.
+
+        Raises:
+            CfgError: see :func:`tinier_yolo.darknet.cfg.parse_cfg`; or shapes that do not fit.
+        """
+        sections = parse_cfg(text, path)
+        options = _net_options(sections[0])
+        return cls(options, _resolve(sections, options), sections, text, path)
+
+    def resized(self, width: int, height: int) -> Network:
+        """The same network for an input of another size.
+
+        Raises:
+            CfgError: the size is not a multiple of the network's stride, or beyond the limits.
+        """
+        if (width, height) == (self.options.width, self.options.height):
+            return self
+        _check_size(self.sections[0], width, height)
+        options = replace(self.options, width=width, height=height)
+        return replace(self, options=options, layers=_resolve(self.sections, options))
+
+    @property
+    def input(self) -> Shape:
+        """The input's shape."""
+        return Shape(self.options.channels, self.options.height, self.options.width)
+
+    @property
+    def output(self) -> Shape:
+        """The last layer's output shape."""
+        return self.layers[-1].output
+
+    @property
+    def region(self) -> Region:
+        """The [region] layer.
+
+        Raises:
+            CfgError: the network has none.
+        """
+        last = self.layers[-1]
+        if not isinstance(last, Region):
+            raise CfgError("not a detector: the last section is not [region]", path=self.path, found=f"[{last.kind}]")
+        return last
+
+    @cached_property
+    def stride(self) -> int:
+        """Input pixels a cell of the output map: the product of the strides."""
+        return math.prod(layer.stride for layer in self.layers if isinstance(layer, Convolutional | MaxPool))
+
+
+def _net_options(section: Section) -> NetOptions:
+    width, height = section.integer("width", 0), section.integer("height", 0)
+    _check_size(section, width, height)
+    channels = section.integer("channels", 3)
+    if not 1 <= channels <= MAX_DIMENSION:
+        raise section.error("bad number of channels", "channels", expected=f"1..{MAX_DIMENSION}", found=channels)
+    policy = section.word("policy", "constant")
+    if policy not in POLICIES:
+        hint = did_you_mean(policy, POLICIES)
+        raise section.error(f"unknown policy {policy!r}{hint}", "policy", expected="one of " + ", ".join(POLICIES))
+    steps, scales = section.integers("steps"), section.numbers("scales")
+    if policy == "steps" and (not steps or len(steps) != len(scales)):
+        raise section.error("steps and scales differ in length", "steps", expected=len(scales), found=len(steps))
+    for key in ("batch", "subdivisions", "max_batches"):
+        if section.integer(key, 1) < 1:
+            raise section.error("not positive", key, expected="at least 1", found=section.integer(key, 1))
+    return NetOptions(
+        width=width,
+        height=height,
+        channels=channels,
+        letter_box=section.flag("letter_box", True),
+        batch=section.integer("batch", 1),
+        subdivisions=section.integer("subdivisions", 1),
+        learning_rate=section.number("learning_rate", 0.001),
+        momentum=section.number("momentum", 0.9),
+        decay=section.number("decay", 0.0001),
+        adam=section.flag("adam"),
+        max_batches=section.integer("max_batches", 1),
+        burn_in=section.integer("burn_in", 0),
+        power=section.number("power", 4),
+        policy=policy,
+        step=section.integer("step", 1),
+        steps=steps,
+        scale=section.number("scale", 1),
+        scales=scales,
+        gamma=section.number("gamma", 1),
+        saturation=section.number("saturation", 1),
+        exposure=section.number("exposure", 1),
+        hue=section.number("hue", 0),
+        flip=section.flag("flip", True),
+    )
+
+
+def _check_size(section: Section, width: int, height: int) -> None:
+    for key, value in (("width", width), ("height", height)):
+        if not 1 <= value <= MAX_DIMENSION:
+            raise section.error("bad size", key, expected=f"1..{MAX_DIMENSION}", found=value)
+
+
+def _resolve(sections: tuple[Section, ...], options: NetOptions) -> tuple[Layer, ...]:
+    shape = Shape(options.channels, options.height, options.width)
+    layers: list[Layer] = []
+    for section in sections[1:]:
+        if section.name == "net":
+            raise section.error("a second [net]")
+        if layers and isinstance(layers[-1], Region):
+            raise section.error("a section after [region]", expected="[region] last")
+        layer = _CREATORS[section.name](section, shape)
+        if not all(1 <= side <= MAX_DIMENSION for side in layer.output[1:]):
+            raise section.error("the map has become too small or too large", found=f"{shape} -> {layer.output}")
+        layers.append(layer)
+        shape = layer.output
+    if not layers:
+        raise sections[0].error("a network without layers")
+    if isinstance(layers[-1], Region):
+        stride = math.prod(layer.stride for layer in layers if isinstance(layer, Convolutional | MaxPool))
+        for key, side in (("width", options.width), ("height", options.height)):
+            if side % stride:
+                raise sections[0].error(
+                    "the size is not a multiple of the network's stride", key, expected=f"k * {stride}", found=side
+                )
+    return tuple(layers)
+
+
+def _positive(section: Section, key: str, default: int, limit: int = MAX_DIMENSION) -> int:
+    value = section.integer(key, default)
+    if not 1 <= value <= limit:
+        raise section.error("bad value", key, expected=f"1..{limit}", found=value)
+    return value
+
+
+def _activation(section: Section, default: str, extra: tuple[str, ...] = ()) -> str:
+    name, known = section.word("activation", default), (*ACTIVATIONS, *extra)
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise section.error(f"unknown activation {name!r}{hint}", "activation", expected="one of " + ", ".join(known))
+    return name
+
+
+def _convolutional(section: Section, shape: Shape) -> Convolutional:
+    for key in ("xnor", "flipped"):
+        if section.flag(key):
+            raise section.error(f"{key}=1 is not supported", key, expected="binary=1 and an [activation] hwgq")
+    if section.integer("groups", 1) != 1:
+        raise section.error("grouped convolutions are not supported", "groups", expected=1)
+    filters, size = _positive(section, "filters", 1), _positive(section, "size", 1, 31)
+    stride = _positive(section, "stride", 1, 31)
+    padding = size // 2 if section.flag("pad") else section.integer("padding", 0)
+    if not 0 <= padding <= size:
+        raise section.error("bad value", "padding", expected=f"0..{size}", found=padding)
+    output = Shape(filters, *((side + 2 * padding - size) // stride + 1 for side in shape[1:]))
+    return Convolutional(
+        section,
+        shape,
+        output,
+        filters=filters,
+        size=size,
+        stride=stride,
+        padding=padding,
+        activation=_activation(section, "logistic"),
+        batch_normalize=section.flag("batch_normalize"),
+        binary=section.flag("binary"),
+    )
+
+
+def _maxpool(section: Section, shape: Shape) -> MaxPool:
+    stride = _positive(section, "stride", 1, 31)
+    size = _positive(section, "size", stride, 31)
+    padding = section.integer("padding", size - 1)
+    if not 0 <= padding < 2 * size:
+        raise section.error("bad value", "padding", expected=f"0..{2 * size - 1}", found=padding)
+    output = Shape(shape.channels, *((side + padding - size) // stride + 1 for side in shape[1:]))
+    return MaxPool(section, shape, output, size=size, stride=stride, padding=padding)
+
+
+def _activation_layer(section: Section, shape: Shape) -> Activation:
+    name = _activation(section, "linear", ("hwgq",))
+    quantizer, bits = section.word("quantizer", "uniform"), section.integer("bits", 2)
+    if name != "hwgq":
+        for key in ("bits", "quantizer"):
+            if key in section.options:
+                raise section.error(f"{key} without activation=hwgq", key)
+        return Activation(section, shape, shape, name)
+    if not 1 <= bits <= 4:
+        raise section.error("bad number of bits", "bits", expected="1..4", found=bits)
+    if quantizer not in QUANTIZERS:
+        raise section.error("unknown quantizer", "quantizer", expected=" or ".join(QUANTIZERS), found=quantizer)
+    return Activation(section, shape, shape, name, bits, quantizer)
+
+
+def _region(section: Section, shape: Shape) -> Region:
+    num, classes, coords = _positive(section, "num", 1, 256), _positive(section, "classes", 1), 4
+    if section.integer("coords", 4) != coords:
+        raise section.error("bad value", "coords", expected=4, found=section.integer("coords", 4))
+    flat = section.numbers("anchors")
+    if len(flat) != 2 * num:
+        raise section.error("wrong number of anchors", "anchors", expected=f"{2 * num} numbers", found=len(flat))
+    if any(not 0 < value <= MAX_DIMENSION for value in flat):
+        raise section.error("an anchor that is not positive", "anchors")
+    expected = num * (coords + 1 + classes)
+    if shape.channels != expected:
+        raise section.error(
+            "the convolution before [region] has the wrong number of filters",
+            expected=f"filters={expected}: num {num} x (4 + 1 + classes {classes})",
+            found=shape.channels,
+        )
+    return Region(
+        section,
+        shape,
+        shape,
+        anchors=tuple(zip(flat[::2], flat[1::2], strict=True)),
+        classes=classes,
+        softmax=section.flag("softmax"),
+        rescore=section.flag("rescore"),
+        thresh=section.number("thresh", 0.5),
+        jitter=section.number("jitter", 0.2),
+        random=bool(section.integer("random", 0)),
+        object_scale=section.number("object_scale", 1),
+        noobject_scale=section.number("noobject_scale", 1),
+        class_scale=section.number("class_scale", 1),
+        coord_scale=section.number("coord_scale", 1),
+    )
+
+
+def _connected(section: Section, shape: Shape) -> Connected:
+    return Connected(
+        section,
+        shape,
+        Shape(_positive(section, "output", 1, 1 << 20), 1, 1),
+        activation=_activation(section, "logistic"),
+        batch_normalize=section.flag("batch_normalize"),
+        binary=section.flag("binary"),
+    )
+
+
+def _dropout(section: Section, shape: Shape) -> Dropout:
+    probability = section.number("probability", 0.5)
+    if not 0 <= probability < 1:
+        raise section.error("bad value", "probability", expected="0 <= p < 1", found=probability)
+    return Dropout(section, shape, shape, probability)
+
+
+_CREATORS: Mapping[str, Callable[[Section, Shape], Layer]] = {
+    "convolutional": _convolutional,
+    "maxpool": _maxpool,
+    "batchnorm": lambda section, shape: BatchNorm(section, shape, shape),
+    "activation": _activation_layer,
+    "region": _region,
+    "connected": _connected,
+    "dropout": _dropout,
+    "avgpool": lambda section, shape: AvgPool(section, shape, Shape(shape.channels, 1, 1)),
+    "softmax": lambda section, shape: Softmax(section, shape, shape),
+    "cost": lambda section, shape: Cost(section, shape, shape),
+}

@@ -1,0 +1,173 @@
+"""Darknet's .weights files, in both directions, with every byte accounted for.
+
+A header, then each layer's float32 arrays, little-endian, in cfg order (``Layer.parameters``). The header is three
+int32 (major, minor, revision) and the number of images seen: a uint64 from version 0.2 on (20 bytes in all), an int32
+before (16 bytes). Darknet itself reads short files in silence; here a byte too few or too many is an error.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.errors import PathLike, WeightsError
+from tinier_yolo.files import atomic_write
+
+#: One dict for each layer of the network: array name -> float32 array, as ``Layer.parameters`` lists them.
+Parameters = tuple[dict[str, NDArray[np.float32]], ...]
+
+_VERSION = struct.Struct("<3i")
+_HEADERS = {16: struct.Struct("<3ii"), 20: struct.Struct("<3iQ")}
+
+
+@dataclass(frozen=True)
+class Header:
+    """The head of a .weights file: the format's version, images seen in training, its size in bytes."""
+
+    version: tuple[int, int, int]
+    images_seen: int
+    size: int
+
+
+def read_header(data: bytes, path: PathLike) -> Header:
+    """The header at the start of ``data``.
+
+    Raises:
+        WeightsError: fewer bytes than a header has, or a version that no Darknet has written.
+    """
+    if len(data) < _VERSION.size:
+        raise WeightsError("too short for a header", path=path, expected="at least 16 bytes", found=len(data))
+    major, minor, revision = _VERSION.unpack_from(data)
+    if not (0 <= major < 1000 and 0 <= minor < 1000):
+        raise WeightsError("not a Darknet .weights file", path=path, found=f"version {major}.{minor}.{revision}")
+    size = 20 if major * 10 + minor >= 2 else 16
+    if len(data) < size:
+        raise WeightsError("too short for its header", path=path, expected=f"{size} bytes", found=len(data))
+    *_, seen = _HEADERS[size].unpack_from(data)
+    return Header((major, minor, revision), seen, size)
+
+
+def count_values(network: Network) -> int:
+    """How many float32 values the network's .weights file holds."""
+    return sum(math.prod(shape) for layer in network.layers for _, shape in layer.parameters)
+
+
+#: (layer index, name, shape) of each array of a .weights file, in its order.
+Plan = Sequence[tuple[int, str, tuple[int, ...]]]
+
+
+def load_weights(path: PathLike, network: Network) -> Parameters:
+    """Read the arrays of ``network`` from a .weights file.
+
+    Returns:
+        One dict for each layer of the network, each array of the shape that ``Layer.parameters`` gives.
+
+    Raises:
+        WeightsError: the file cannot be read, is not exactly as long as this network needs, or holds a value that is
+            not finite.
+    """
+    plan = [(index, name, shape) for index, layer in enumerate(network.layers) for name, shape in layer.parameters]
+    layers: list[dict[str, NDArray[np.float32]]] = [{} for _ in network.layers]
+    for (index, name, _), array in zip(plan, load_arrays(path, plan, network.path), strict=True):
+        layers[index][name] = array
+    return tuple(layers)
+
+
+def load_arrays(path: PathLike, plan: Plan, owner: str) -> list[NDArray[np.float32]]:
+    """Read arrays in the order of ``plan``; ``owner`` is the network that errors name.
+
+    Raises:
+        WeightsError: as :func:`load_weights`.
+    """
+    data = _read(path)
+    header = read_header(data, path)
+    body = 4 * sum(math.prod(shape) for _, _, shape in plan)
+    _check_length(len(data), header, body, path, owner)
+    values = np.frombuffer(data, "<f4", offset=header.size).astype(np.float32)
+    arrays, position = [], 0
+    for index, name, shape in plan:
+        count = math.prod(shape)
+        array = values[position : position + count].reshape(shape)
+        if not np.isfinite(array).all():
+            place = f"layer {index} {name}, byte {header.size + 4 * position}"
+            raise WeightsError("a value that is not finite", path=path, place=place)
+        arrays.append(array)
+        position += count
+    return arrays
+
+
+def weights_length(path: PathLike) -> int:
+    """How many bytes of values, behind the header, a .weights file holds.
+
+    Raises:
+        WeightsError: the file cannot be read or has no header.
+    """
+    data = _read(path)
+    return len(data) - read_header(data, path).size
+
+
+def _read(path: PathLike) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise WeightsError("cannot read the weights", path=path, found=error.strerror) from error
+
+
+def _check_length(length: int, header: Header, body: int, path: PathLike, owner: str) -> None:
+    if length == header.size + body:
+        return
+    other = 36 - header.size
+    if length == other + body:
+        major, minor, _ = header.version
+        raise WeightsError(
+            f"the header of version {major}.{minor} should have {header.size} bytes, but one of {other} would fit",
+            path=path,
+            place="byte 0",
+        )
+    raise WeightsError(
+        f"the file does not belong to {owner}",
+        path=path,
+        expected=f"{header.size + body} bytes",
+        found=f"{length}, {abs(length - header.size - body)} too {'few' if length < header.size + body else 'many'}",
+    )
+
+
+def weights_bytes(network: Network, parameters: Parameters, images_seen: int = 0) -> bytes:
+    """A .weights file (version 0.2.0, 20-byte header) as bytes.
+
+    Raises:
+        WeightsError: an array that is missing or has another shape than the network says.
+    """
+    parts = [_HEADERS[20].pack(0, 2, 0, images_seen)]
+    for index, (layer, arrays) in enumerate(zip(network.layers, parameters, strict=True)):
+        for name, shape in layer.parameters:
+            if name not in arrays or arrays[name].shape != shape:
+                found = arrays[name].shape if name in arrays else "nothing"
+                place = f"layer {index} [{layer.kind}] {name}"
+                raise WeightsError("wrong array", place=place, expected=shape, found=found)
+            parts.append(np.ascontiguousarray(arrays[name], "<f4").tobytes())
+    return b"".join(parts)
+
+
+def save_weights(path: PathLike, network: Network, parameters: Parameters, images_seen: int = 0) -> None:
+    """Write a .weights file that this package, Darknet and OpenCV's importer read.
+
+    Args:
+        path: the file to write, whole or not at all.
+        network: gives the order and the shapes.
+        parameters: one dict for each layer.
+        images_seen: goes into the header; Darknet resumes its learning-rate schedule by it.
+
+    Raises:
+        WeightsError: an array of the wrong shape, or a file that cannot be written.
+    """
+    data = weights_bytes(network, parameters, images_seen)
+    with atomic_write(path, error=WeightsError) as file:
+        file.write(data)

@@ -1,0 +1,1 @@
+"""From output maps to boxes: letterbox, decoding, suppression, the detector, files of detections."""

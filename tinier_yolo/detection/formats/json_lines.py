@@ -1,0 +1,46 @@
+"""JSON Lines: an object for each picture, a line each."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, Any
+
+from tinier_yolo.detection.formats.result import Result, shortest
+
+
+class JsonLinesWriter:
+    """Writes each result at once, so that a reader at the other end of a pipe can follow.
+
+    Args:
+        stream: a text file.
+        class_names: a name for each class id.
+    """
+
+    def __init__(self, stream: IO[str], class_names: tuple[str, ...]) -> None:
+        self._stream, self._class_names = stream, class_names
+
+    def write(self, result: Result) -> None:
+        """Write one line."""
+        self._stream.write(json_line(result, self._class_names) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing stands at the end."""
+
+
+def json_line(result: Result, class_names: tuple[str, ...]) -> str:
+    """``{"source", "frame" (of a video), "width", "height", "detections": [{"box", "score", "class"}, ...]}``.
+
+    Boxes are [x1, y1, x2, y2] in pixels. Numbers have just the digits that a float32 needs.
+    """
+    content: dict[str, Any] = {"source": result.source}
+    if result.frame is not None:
+        content["frame"] = result.frame
+    content |= {"width": result.width, "height": result.height}
+    content["detections"] = [
+        {"box": [shortest(side) for side in box], "score": shortest(score), "class": class_names[class_id]}
+        for box, score, class_id in zip(
+            result.detections.boxes, result.detections.scores, result.detections.class_ids, strict=True
+        )
+    ]
+    return json.dumps(content)

@@ -1,0 +1,54 @@
+"""WIDER FACE's detections: a file ``EVENT/NAME.txt`` an image: name, number, then ``x y w h score`` lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tinier_yolo.darknet.records import Record
+from tinier_yolo.detection.detections import Detections
+from tinier_yolo.detection.formats.fddb import format_record, read_detections
+from tinier_yolo.errors import DetectionsError, PathLike
+from tinier_yolo.files import atomic_write
+
+
+def write_wider(folder: PathLike, name: str, detections: Detections) -> Path:
+    """Write one image's detections to ``folder/EVENT/NAME.txt``.
+
+    Args:
+        folder: the folder of the events.
+        name: ``EVENT/NAME``, without an extension; just ``NAME`` puts the file into ``folder`` itself.
+        detections: what was found.
+
+    Returns:
+        The file.
+
+    Raises:
+        DetectionsError: the file cannot be written.
+    """
+    # Not with_suffix(): a name may hold dots.
+    path = Path(folder) / f"{name}.txt"
+    with atomic_write(path, "w", error=DetectionsError) as file:
+        file.write(format_record(name.rpartition("/")[2], detections))
+    return path
+
+
+def read_wider(folder: PathLike) -> tuple[Record, ...]:
+    """Read a folder of detections, all ``EVENT/NAME.txt`` in it.
+
+    Returns:
+        Records named ``EVENT/NAME`` after their files, with rows ``x y w h score`` in float64.
+
+    Raises:
+        DetectionsError: no such folder, no such files, a file of several images, or a malformed line.
+    """
+    files = sorted(Path(folder).glob("*/*.txt"))
+    if not files:
+        raise DetectionsError("no WIDER FACE detections in the folder", path=folder, expected="EVENT/NAME.txt")
+    return tuple(_read_image(file) for file in files)
+
+
+def _read_image(path: Path) -> Record:
+    records = read_detections(path, "WIDER FACE detections file")
+    if len(records) > 1:
+        raise DetectionsError("more than one image in the file", path=path, place=records[1].place())
+    return Record(f"{path.parent.name}/{path.name.removesuffix('.txt')}", records[0].rows, path, records[0].lines)

@@ -1,0 +1,83 @@
+"""The errors of the package: one base, one subclass for each kind of input.
+
+Each error is one line that says where (file, place), what is wrong, what was expected and what was found. The
+command line prints that line and exits with code 2; a traceback appears only with ``--debug``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+PathLike = str | os.PathLike[str]
+
+
+class TinierYoloError(Exception):
+    """Bad input or bad usage, told in one line.
+
+    Args:
+        problem: what is wrong, in a few words.
+        path: the file (or folder) in which it was met.
+        place: where in that file: ``"line 12, [convolutional] filters"``, ``"byte 20"``, a tensor's name.
+        expected: what would have been right.
+        found: what stood there instead.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: PathLike | None = None,
+        place: str | None = None,
+        expected: Any = None,
+        found: Any = None,
+    ) -> None:
+        self.problem = problem
+        self.path = None if path is None else os.fspath(path)
+        self.place = place
+        self.expected = expected
+        self.found = found
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        where = ": ".join(part for part in (self.path, self.place) if part)
+        detail = ", ".join(
+            f"{label} {value}"
+            for label, value in (("expected", self.expected), ("found", self.found))
+            if value is not None
+        )
+        line = f"{where}: {self.problem}" if where else self.problem
+        line = f"{line} ({detail})" if detail else line
+        return " ".join(line.split())
+
+
+class CfgError(TinierYoloError):
+    """A cfg that cannot be read, or a network that it cannot describe."""
+
+
+class WeightsError(TinierYoloError):
+    """A .weights file that is unreadable, short, too long, or another network's."""
+
+
+class DataError(TinierYoloError):
+    """A .data, .names, list, label or annotation file that cannot be used."""
+
+
+class ProgramError(TinierYoloError):
+    """An .ifq file that is damaged or not ours, or an integer program that cannot run."""
+
+
+class ConversionError(TinierYoloError):
+    """A network that has no integer program: not quantised, or its numbers do not fit."""
+
+
+class MediaError(TinierYoloError):
+    """An image, video or camera that cannot be read, or a picture that cannot be written."""
+
+
+class DetectionsError(TinierYoloError):
+    """A file of detections that cannot be read."""
+
+
+class UsageError(TinierYoloError):
+    """Options of the command line, or arguments of the API, that do not go together."""

@@ -1,0 +1,54 @@
+"""Files that are either whole or not there: written to a temporary sibling, flushed and renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from tinier_yolo.errors import MediaError, PathLike, TinierYoloError
+
+
+@contextmanager
+def atomic_write(path: PathLike, mode: str = "wb", error: type[TinierYoloError] = MediaError) -> Iterator[IO[Any]]:
+    """Open a temporary sibling of ``path`` for writing; on leaving, flush it to disk and rename it to ``path``.
+
+    If the body raises, the sibling is removed and ``path`` stays as it was.
+
+    Args:
+        path: the file to write; its folder is made if it is missing.
+        mode: ``"wb"`` or ``"w"`` (UTF-8, newlines as they are).
+        error: the class of the error to raise.
+
+    Raises:
+        TinierYoloError: of class ``error``, where the file system refuses.
+    """
+    target = Path(path)
+    temporary: str | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _grant_default_permissions(temporary)
+        Path(temporary).replace(target)
+        temporary = None
+    except OSError as problem:
+        raise error("cannot write", path=path, found=problem.strerror or str(problem)) from problem
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                Path(temporary).unlink()
+
+
+def _grant_default_permissions(path: str) -> None:
+    # mkstemp makes files private; what a user asked for gets what open() would have given.
+    mask = os.umask(0)
+    os.umask(mask)
+    Path(path).chmod(0o666 & ~mask)

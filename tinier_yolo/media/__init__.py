@@ -1,0 +1,1 @@
+"""Images, drawing, video, cameras: everything that touches OpenCV's codecs."""

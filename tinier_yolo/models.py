@@ -1,0 +1,27 @@
+"""Where the models that come with the package are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tinier_yolo.errors import UsageError
+
+DEFAULT_MODEL = "ifq-tinier-yolo-face.ifq"
+
+_PACKAGE = Path(__file__).resolve().parent
+#: A wheel carries the folder ``weights`` inside the package; in a checkout it stands beside it.
+_FOLDERS = (_PACKAGE / "weights", _PACKAGE.parent / "weights")
+
+
+def default_model() -> Path:
+    """The file of the model that is used where none is named.
+
+    Raises:
+        UsageError: this copy of the package has none.
+    """
+    for folder in _FOLDERS:
+        if (folder / DEFAULT_MODEL).is_file():
+            return folder / DEFAULT_MODEL
+    raise UsageError(
+        "the model that comes with the package is missing", path=_FOLDERS[-1] / DEFAULT_MODEL, expected="--model FILE"
+    )

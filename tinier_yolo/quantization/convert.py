@@ -1,0 +1,135 @@
+"""Conversion: a trained network with quantised maps -> an integer program. Source: IFQ-Net, section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinier_yolo.darknet.network import Activation, Network
+from tinier_yolo.darknet.weights import Parameters
+from tinier_yolo.errors import ConversionError
+from tinier_yolo.quantization.float64 import IMAGE_BITS, IMAGE_STEP, RealSubstructure
+from tinier_yolo.quantization.hwgq import quantizer_for
+from tinier_yolo.quantization.integrated import integer_thresholds
+from tinier_yolo.quantization.program import OutputLayer, Program, QuantizedLayer, accumulator_limit
+from tinier_yolo.quantization.proof import LayerProof, Proof, prove
+from tinier_yolo.quantization.separated import fixed_point_output
+from tinier_yolo.quantization.substructures import Substructure, integer_chain, refusal
+
+#: The paper finds m = 14 enough for the last substructure (section 4.1.2).
+FRACTION_BITS = 14
+#: Accumulators beyond this would make the exhaustive proof long and leave int32 behind in the kernels.
+MAX_LIMIT = 1 << 24
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted network: the program, and the proof that its levels are those of the float network."""
+
+    program: Program
+    proof: Proof
+
+
+def convert(
+    network: Network,
+    parameters: Parameters,
+    *,
+    class_names: Sequence[str] = ("face",),
+    provenance: Mapping[str, str] | None = None,
+    fraction_bits: int = FRACTION_BITS,
+) -> Conversion:
+    """Convert a network: integrated where a substructure is quantised, separated for the last convolution.
+
+    Args:
+        network: every convolution binary and every map quantised but the output.
+        parameters: its arrays, as ``load_weights`` gives them.
+        class_names: a name for each class of its [region].
+        provenance: where the parameters came from; stored in the program.
+        fraction_bits: m, the output's fraction bits.
+
+    Returns:
+        The program and its proof, made over the whole integer domain of every channel.
+
+    Raises:
+        ConversionError: the network has no integer program, a number is not finite or does not fit.
+    """
+    _check_names(network, class_names)
+    layers: list[QuantizedLayer] = []
+    proofs: list[LayerProof] = []
+    bits, step = IMAGE_BITS, IMAGE_STEP
+    *quantized, last = integer_chain(network)
+    for substructure in quantized:
+        layer, proof, step = _convert_quantized(substructure, parameters, bits, step)
+        bits = layer.bits
+        layers.append(layer)
+        proofs.append(proof)
+    output = _convert_last(last, parameters, bits, step, fraction_bits)
+    report = Proof(tuple(proofs))
+    summary = {
+        "channels": report.channels,
+        "values": report.values,
+        "constant": [len(proof.constant) for proof in proofs],
+    }
+    program = Program(
+        network, tuple(layers), output, tuple(class_names), fraction_bits, dict(provenance or {}), summary
+    )
+    return Conversion(program, report)
+
+
+def _convert_quantized(
+    substructure: Substructure, parameters: Parameters, bits: int, step: float
+) -> tuple[QuantizedLayer, LayerProof, float]:
+    convolution, activation = substructure.convolution, substructure.quantizer
+    assert isinstance(activation, Activation), "integer_chain lets no other through"
+    real, limit = _real(substructure, parameters, step), _limit(substructure, bits)
+    quantizer = quantizer_for(activation.bits, activation.quantizer)
+    thresholds, flips = integer_thresholds(real, quantizer, limit)
+    proof = prove(substructure.start, thresholds, flips, real, quantizer, limit)
+    layer = QuantizedLayer(
+        convolution=convolution,
+        input_bits=bits,
+        packed=np.packbits(real.signs > 0, bitorder="little"),
+        pool=substructure.pool,
+        bits=quantizer.bits,
+        thresholds=thresholds.astype(np.int32),
+        flips=flips,
+    )
+    return layer, proof, quantizer.step
+
+
+def _convert_last(
+    substructure: Substructure, parameters: Parameters, bits: int, step: float, fraction_bits: int
+) -> OutputLayer:
+    real, limit = _real(substructure, parameters, step), _limit(substructure, bits)
+    multipliers, biases = fixed_point_output(substructure.start, real, fraction_bits, limit)
+    packed = np.packbits(real.signs > 0, bitorder="little")
+    return OutputLayer(substructure.convolution, bits, packed, multipliers, biases)
+
+
+def _real(substructure: Substructure, parameters: Parameters, step: float) -> RealSubstructure:
+    real = RealSubstructure.of(substructure, parameters, step)
+    for name in ("alpha", "bias", "mean", "deviation", "scale", "shift"):
+        wrong = np.flatnonzero(~np.isfinite(getattr(real, name)))
+        if len(wrong):
+            raise refusal(substructure.layers[0], f"the {name} of channel {wrong[0]} is not a finite number")
+    return real
+
+
+def _limit(substructure: Substructure, bits: int) -> int:
+    limit = accumulator_limit(substructure.convolution, bits)
+    if limit > MAX_LIMIT:
+        raise refusal(substructure.layers[0], f"its accumulator reaches {limit}, beyond {MAX_LIMIT}")
+    return limit
+
+
+def _check_names(network: Network, class_names: Sequence[str]) -> None:
+    classes = network.region.classes
+    if len(class_names) != classes:
+        raise ConversionError(
+            "the number of class names is not that of the classes",
+            path=network.path,
+            expected=classes,
+            found=len(class_names),
+        )

@@ -1,0 +1,83 @@
+"""Engine: an integer program and the buffers it runs in."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinier_yolo.errors import UsageError
+from tinier_yolo.quantization.program import Program
+from tinier_yolo.runtime.plan import PackedProgram, Plan
+
+Bytes = NDArray[np.uint8]
+Int32 = NDArray[np.int32]
+
+#: Sizes whose buffers are kept: a stream of images has one, an evaluation of several scales a few.
+KEPT_SIZES = 4
+
+
+class Engine:
+    """Runs a program on images of any size that its network can take; not for several threads at once.
+
+    Args:
+        program: the program.
+        threads: how many threads share an image.
+    """
+
+    def __init__(self, program: Program, threads: int = 1) -> None:
+        if threads < 1:
+            raise UsageError("bad number of threads", expected="at least 1", found=threads)
+        self.program = program
+        self.threads = threads
+        self._packed = PackedProgram.of(program)
+        self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
+
+    def run(self, image: Bytes) -> Int32:
+        """The output map for an image.
+
+        Args:
+            image: uint8 (height, width, channels), RGB; height and width multiples of the network's stride.
+
+        Returns:
+            int32 (channels, height / stride, width / stride), in units of 2^-``program.fraction_bits``; a new array.
+
+        Raises:
+            UsageError: the image is of another type or shape.
+        """
+        image = self._checked(image)
+        return self.plan(*image.shape[:2]).run(image)
+
+    def run_maps(self, image: Bytes) -> tuple[list[Bytes], Int32]:
+        """Every map that ``run`` makes: the levels of each layer, uint8 (channels, height, width), and the output."""
+        image = self._checked(image)
+        plan = self.plan(*image.shape[:2])
+        output = plan.run(image)
+        return [packed.levels() for packed in plan.maps], output
+
+    def plan(self, height: int, width: int) -> Plan:
+        """The kernel calls and buffers for images of this size, made once.
+
+        Raises:
+            CfgError: the network cannot take the size.
+            UsageError: a map would be too large.
+        """
+        size = (height, width)
+        if size not in self._plans:
+            self._plans[size] = Plan.of(self._packed, height, width)
+            if len(self._plans) > KEPT_SIZES:
+                self._plans.popitem(last=False)
+        self._plans.move_to_end(size)
+        return self._plans[size]
+
+    def _checked(self, image: Bytes) -> Bytes:
+        channels = self.program.network.input.channels
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
+            raise UsageError(
+                "not an image for this network",
+                expected=f"uint8 (height, width, {channels})",
+                found=f"{image.dtype} {image.shape}",
+            )
+        # The kernels are compiled for one kind of array: contiguous, and not marked as read-only.
+        return np.require(image, requirements=("C", "W"))

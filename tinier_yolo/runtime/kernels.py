@@ -1,0 +1,282 @@
+"""The fast twin of ``reference``: the same integers from packed bits. Read the layout here; ``packing`` builds it.
+
+**Sums without multiplication.** A level q of k bits is bit planes x_p; a weight is a bit w, 1 for +1. With n = 2^k - 1
+and B the filter's number of +1 weights, the accumulator is
+
+    a = sum s * q = n * B - S,   S = sum_p 2^p popcount(w ^ x_p)
+
+Padding is x = 0, which needs no term of its own, and bits that pad a word are 0 in both. So  a > T  <=>  S < n * B - T:
+the constants go into the thresholds ("bounds"), and the max pool over a is the min over S. S is summed from the highest
+plane down, doubling before each plane.
+
+**Maps** are bytes ``[plane][row][column][channel / 8]`` with a border of zeros as wide as the padding of the
+convolution that reads them; channel c is bit c % 8. The bits under one row of a kernel are then contiguous, whatever
+the number of channels: they are read as 32-bit words at any alignment, the ones that are not whole under a mask.
+
+**Weights** are ``[filter / 16][word][16]`` int32: a vector's lanes are 16 filters, and one word of the map is compared
+with all of them. Lanes stay full however small the map is, and comparing S with the bounds of 16 filters gives 16 bits
+of the next map as they are stored. Four windows share each load of weights: the four of a 2x2 max pool, or any four.
+
+**Levels from comparisons.** m_i, i = 1..n, says whether S is below the i-th bound, so level = sum m_i, and m_i falls
+from 1 to 0 once. Bit p of the level changes at each multiple of 2^p: it is the xor of the m_i with i divisible by 2^p.
+``toggles[i]`` has ones 16 bits apart, one for each plane that m_i is in: one product and one xor serve all planes. A
+negative scale reverses the level, n - level: all its bits, one more xor ("flips").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinier_yolo.runtime.kernels_cache import inlined, kernel
+from tinier_yolo.runtime.kernels_vectors import (
+    Vector,
+    add,
+    add_masked_mismatches,
+    add_mismatches,
+    below,
+    load,
+    load_word,
+    minimum,
+    multiply_add,
+    store,
+    store_bits,
+    store_word,
+    zeros,
+)
+
+Bytes = NDArray[np.uint8]
+Int32 = NDArray[np.int32]
+Words = NDArray[np.uint64]
+
+
+@inlined
+def _four_sums(
+    source: Bytes,
+    plane: int,
+    planes: int,
+    windows: Int32,
+    weights: Int32,
+    taps: Int32,
+    whole: int,
+    mask: int,
+    quad: int,
+    group: int,
+) -> tuple[Vector, Vector, Vector, Vector]:
+    # S of windows 4 * quad to 4 * quad + 3 for the 16 filters of a group.
+    top = (planes - 1) * plane
+    at0, at1 = top + windows[4 * quad], top + windows[4 * quad + 1]
+    at2, at3 = top + windows[4 * quad + 2], top + windows[4 * quad + 3]
+    s0, s1, s2, s3 = zeros(), zeros(), zeros(), zeros()
+    for _ in range(planes):
+        s0, s1, s2, s3 = add(s0, s0), add(s1, s1), add(s2, s2), add(s3, s3)
+        word = group * taps.size * 16
+        for i in range(whole):
+            w, tap = load(weights, word), taps[i]
+            s0 = add_mismatches(s0, w, source, at0 + tap)
+            s1 = add_mismatches(s1, w, source, at1 + tap)
+            s2 = add_mismatches(s2, w, source, at2 + tap)
+            s3 = add_mismatches(s3, w, source, at3 + tap)
+            word += 16
+        for i in range(whole, taps.size):
+            w, tap = load(weights, word), taps[i]
+            s0 = add_masked_mismatches(s0, w, source, at0 + tap, mask)
+            s1 = add_masked_mismatches(s1, w, source, at1 + tap, mask)
+            s2 = add_masked_mismatches(s2, w, source, at2 + tap, mask)
+            s3 = add_masked_mismatches(s3, w, source, at3 + tap, mask)
+            word += 16
+        at0, at1, at2, at3 = at0 - plane, at1 - plane, at2 - plane, at3 - plane
+    return s0, s1, s2, s3
+
+
+@inlined
+def _store_levels(target: Bytes, offset: int, plane: int, planes: int, bits: int, pair: bool) -> None:
+    # `bits` holds 16 filters for each plane, lowest plane first. Not a pair: the layer's last group fills one byte.
+    for _ in range(planes):
+        if pair:
+            store_bits(target, offset, bits)
+        else:
+            target[offset] = bits & np.uint64(255)
+        bits >>= np.uint64(16)
+        offset += plane
+
+
+@kernel
+def convolve_pool(
+    source: Bytes,
+    source_plane: int,
+    source_planes: int,
+    windows: Int32,
+    weights: Int32,
+    taps: Int32,
+    whole: int,
+    mask: int,
+    bounds: Int32,
+    toggles: Words,
+    flips: Words,
+    target: Bytes,
+    target_plane: int,
+    target_planes: int,
+    channel_bytes: int,
+    cells: Int32,
+    first: int,
+    last: int,
+) -> None:
+    """Convolution, 2x2 max pool, thresholds: cells ``first`` to ``last`` of the pooled map.
+
+    Args:
+        source: the input map; ``source_plane`` bytes from plane to plane.
+        source_plane: see ``source``.
+        source_planes: bits of an input level.
+        windows: the byte offsets, in a plane, of the four convolution windows that each cell pools.
+        weights: [group][tap][16 filters].
+        taps: the byte offset of each word of weights from its window's; the first ``whole`` are whole words.
+        whole: see ``taps``.
+        mask: the bits that count in the other words, uint32.
+        bounds: [group][n][16]: level = how many of its filter's n bounds S is below.
+        toggles: for each bound, the planes that it changes.
+        flips: [group]: ones where the level is reversed.
+        target: the output map.
+        target_plane: see ``source``.
+        target_planes: bits of an output level.
+        channel_bytes: bytes of one cell in one plane of the output map.
+        cells: the byte offset, in a plane, of each cell of the output map.
+        first: the first cell to compute.
+        last: the cell after the last one.
+    """
+    for group in range(flips.size):
+        pair = 2 * group + 1 < channel_bytes
+        for cell in range(first, last):
+            s0, s1, s2, s3 = _four_sums(
+                source, source_plane, source_planes, windows, weights, taps, whole, mask, cell, group
+            )
+            least = minimum(minimum(s0, s1), minimum(s2, s3))
+            bits = flips[group]
+            for i in range(toggles.size):
+                bits ^= below(least, load(bounds, (group * toggles.size + i) * 16)) * toggles[i]
+            _store_levels(target, cells[cell] + 2 * group, target_plane, target_planes, bits, pair)
+
+
+@kernel
+def convolve(
+    source: Bytes,
+    source_plane: int,
+    source_planes: int,
+    windows: Int32,
+    weights: Int32,
+    taps: Int32,
+    whole: int,
+    mask: int,
+    bounds: Int32,
+    toggles: Words,
+    flips: Words,
+    target: Bytes,
+    target_plane: int,
+    target_planes: int,
+    channel_bytes: int,
+    cells: Int32,
+    first: int,
+    last: int,
+) -> None:
+    """Convolution and thresholds: the cells of quads ``first`` to ``last``, four cells to a quad.
+
+    The arguments are those of :func:`convolve_pool`, with one window and one cell for each of a quad's four places.
+    """
+    for group in range(flips.size):
+        pair = 2 * group + 1 < channel_bytes
+        for quad in range(first, last):
+            s0, s1, s2, s3 = _four_sums(
+                source, source_plane, source_planes, windows, weights, taps, whole, mask, quad, group
+            )
+            bits0 = bits1 = bits2 = bits3 = flips[group]
+            for i in range(toggles.size):
+                bound, toggle = load(bounds, (group * toggles.size + i) * 16), toggles[i]
+                bits0 ^= below(s0, bound) * toggle
+                bits1 ^= below(s1, bound) * toggle
+                bits2 ^= below(s2, bound) * toggle
+                bits3 ^= below(s3, bound) * toggle
+            _store_levels(target, cells[4 * quad] + 2 * group, target_plane, target_planes, bits0, pair)
+            _store_levels(target, cells[4 * quad + 1] + 2 * group, target_plane, target_planes, bits1, pair)
+            _store_levels(target, cells[4 * quad + 2] + 2 * group, target_plane, target_planes, bits2, pair)
+            _store_levels(target, cells[4 * quad + 3] + 2 * group, target_plane, target_planes, bits3, pair)
+
+
+@kernel
+def convolve_affine(
+    source: Bytes,
+    source_plane: int,
+    source_planes: int,
+    windows: Int32,
+    weights: Int32,
+    taps: Int32,
+    whole: int,
+    mask: int,
+    multipliers: Int32,
+    biases: Int32,
+    target: Int32,
+    first: int,
+    last: int,
+) -> None:
+    """The last convolution: multiplier * S + bias, int32 [cell][filter], for quads ``first`` to ``last``.
+
+    The arguments are those of :func:`convolve`; multipliers and biases are padded to whole groups of 16, and so are
+    the filters of the target, which has a place for every window.
+    """
+    width = multipliers.size
+    for group in range(width // 16):
+        multiplier, bias = load(multipliers, group * 16), load(biases, group * 16)
+        for quad in range(first, last):
+            s0, s1, s2, s3 = _four_sums(
+                source, source_plane, source_planes, windows, weights, taps, whole, mask, quad, group
+            )
+            place = 4 * quad * width + group * 16
+            store(target, place, multiply_add(multiplier, s0, bias))
+            store(target, place + width, multiply_add(multiplier, s1, bias))
+            store(target, place + 2 * width, multiply_add(multiplier, s2, bias))
+            store(target, place + 3 * width, multiply_add(multiplier, s3, bias))
+
+
+@kernel
+def pool(
+    source: Bytes,
+    source_plane: int,
+    planes: int,
+    windows: Int32,
+    size: int,
+    flips: Bytes,
+    target: Bytes,
+    target_plane: int,
+    cells: Int32,
+    first: int,
+    last: int,
+) -> None:
+    """Max pool of a map of levels that are not reversed yet, then the flips: cells ``first`` to ``last``.
+
+    From the highest plane down: the maximum has a bit where a candidate has it, and candidates without it drop out.
+    ``windows`` holds the offsets of ``size`` input cells for each output cell, ``flips`` a bit for each channel.
+    """
+    candidates = np.empty(size, np.uint64)
+    width = flips.size
+    step = 8 if width >= 8 else 1
+    for cell in range(first, last):
+        for start in range(0, width, step):
+            # The last word of a row steps back over bytes already done; doing them twice changes nothing.
+            byte = min(start, width - step)
+            candidates[:] = ~np.uint64(0)
+            for plane in range(planes - 1, -1, -1):
+                found = np.uint64(0)
+                for i in range(size):
+                    found |= candidates[i] & _word(source, plane * source_plane + windows[cell * size + i] + byte, step)
+                for i in range(size):
+                    word = _word(source, plane * source_plane + windows[cell * size + i] + byte, step)
+                    candidates[i] &= word | ~found
+                offset = plane * target_plane + cells[cell] + byte
+                if step == 8:
+                    store_word(target, offset, found ^ load_word(flips, byte))
+                else:
+                    target[offset] = (found ^ np.uint64(flips[byte])) & np.uint64(255)
+
+
+@inlined
+def _word(source: Bytes, offset: int, size: int) -> int:
+    return load_word(source, offset) if size == 8 else np.uint64(source[offset])

@@ -1,0 +1,83 @@
+"""How the kernels are compiled: by Numba, without the GIL, and kept on disk wherever something can be written.
+
+Numba looks for a cache beside the source or in the user's home and raises where it may write to neither (a read-only
+install without a HOME). It also knows only the file that a kernel stands in, not those whose functions it inlines. So
+the folder is chosen here, and its name holds a digest of all kernel sources: a change to any of them starts afresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def kernel(function: FunctionT) -> FunctionT:
+    """Compile at the first call, with this call's types; load from disk where another process has compiled it."""
+    folder = cache_folder()
+    given = numba.config.CACHE_DIR
+    try:
+        numba.config.CACHE_DIR = "" if folder is None else str(folder)
+        compiled: FunctionT = numba.njit(nogil=True, cache=folder is not None)(function)
+        return compiled
+    finally:
+        numba.config.CACHE_DIR = given  # It is global, and others in this process use Numba too.
+
+
+def inlined(function: FunctionT) -> FunctionT:
+    """Compile as a part of the kernels that call it."""
+    compiled: FunctionT = numba.njit(forceinline=True)(function)
+    return compiled
+
+
+@cache
+def cache_folder() -> Path | None:
+    """The folder for compiled kernels; None where none can be written."""
+    name = f"kernels-{_digest()}"
+    return next((folder / name for folder in _candidates() if _writable(folder / name)), None)
+
+
+def _candidates() -> Iterator[Path]:
+    if numba.config.CACHE_DIR:
+        yield Path(numba.config.CACHE_DIR)
+    yield Path(__file__).parent / "__pycache__"
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        yield Path(given) / "tinier-yolo"
+    try:
+        yield Path.home() / ".cache" / "tinier-yolo"
+    except RuntimeError:
+        pass  # There is no HOME and no entry for the user.
+    # Compiled code is code: never load it from a folder that somebody else could have filled.
+    if hasattr(os, "getuid"):
+        private = Path(tempfile.gettempdir()) / f"tinier-yolo-{os.getuid()}"
+        try:
+            private.mkdir(mode=0o700, exist_ok=True)
+            status = private.lstat()
+        except OSError:
+            return
+        if private.is_dir() and status.st_uid == os.getuid() and not status.st_mode & 0o077:
+            yield private
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+def _digest() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("kernels*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,254 @@
+"""Explicit vectors for the kernels: two vector types and the few operations that the kernels need.
+
+Numba has no vector types, and LLVM does not find these loops by itself. Each function here emits a line or two of
+portable LLVM IR; LLVM's back end turns it into what the machine has (AVX-512 ``vpopcntd`` and mask registers, AVX2,
+NEON). No intrinsic of one target is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic as numba_intrinsic
+from numba.extending import models, register_model
+
+#: A value of a vector type: it exists only inside compiled code.
+Vector = Any
+
+_INT64 = ir.IntType(64)
+
+
+class VectorType(types.Type):  # type: ignore[misc]
+    """``count`` integers of ``bits`` bits in one register (or as many as the machine needs)."""
+
+    def __init__(self, bits: int, count: int) -> None:
+        self.count = count
+        self.element = ir.IntType(bits)
+        self.llvm = ir.VectorType(self.element, count)
+        super().__init__(name=f"int{bits}x{count}")
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: VectorType) -> None:
+        super().__init__(manager, kind, kind.llvm)
+
+
+INT32X16 = VectorType(32, 16)
+INT16X32 = VectorType(16, 32)
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Register ``function(context, *types) -> (signature, code generator)`` with Numba."""
+    registered: Callable[..., Any] = numba_intrinsic(function)
+    return registered
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, element: ir.Type) -> Any:
+    # The address of array[index], of a 1-D C array, as a pointer to `element`.
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), element.as_pointer())
+
+
+def _splat(builder: Any, scalar: Any, kind: VectorType) -> Any:
+    undefined = ir.Constant(kind.llvm, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, undefined, lanes)
+
+
+@intrinsic
+def zeros(_context: Any) -> Any:
+    """Sixteen int32 zeros."""
+    return INT32X16(), lambda _c, _b, _s, _v: ir.Constant(INT32X16.llvm, None)
+
+
+@intrinsic
+def load(_context: Any, array: Any, index: Any) -> Any:
+    """Sixteen int32: array[index : index + 16], at an address that is a multiple of 64 bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], INT32X16.llvm)
+        return builder.load(pointer, align=64)
+
+    return INT32X16(array, types.intp), generate
+
+
+@intrinsic
+def store(_context: Any, array: Any, index: Any, _vector: Any) -> Any:
+    """array[index : index + 16] = vector, sixteen int32."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], INT32X16.llvm)
+        builder.store(values[2], pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, INT32X16), generate
+
+
+@intrinsic
+def add(_context: Any, _a: Any, _b: Any) -> Any:
+    """A + b, sixteen int32."""
+    return INT32X16(INT32X16, INT32X16), lambda _c, builder, _s, values: builder.add(*values)
+
+
+@intrinsic
+def multiply_add(_context: Any, _a: Any, _b: Any, _c: Any) -> Any:
+    """A * b + c, sixteen int32."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.add(builder.mul(values[0], values[1]), values[2])
+
+    return INT32X16(INT32X16, INT32X16, INT32X16), generate
+
+
+@intrinsic
+def minimum(_context: Any, _a: Any, _b: Any) -> Any:
+    """The lesser of each pair, sixteen int32."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.select(builder.icmp_signed("<", *values), *values)
+
+    return INT32X16(INT32X16, INT32X16), generate
+
+
+@intrinsic
+def below(_context: Any, _a: Any, _b: Any) -> Any:
+    """Bit i of the uint64 says whether a[i] < b[i]."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        bits = builder.bitcast(builder.icmp_signed("<", *values), ir.IntType(16))
+        return builder.zext(bits, _INT64)
+
+    return types.uint64(INT32X16, INT32X16), generate
+
+
+def _differing_bits(builder: Any, weights: Any, word: Any, mask: Any) -> Any:
+    differing = builder.xor(weights, _splat(builder, word, INT32X16))
+    if mask is not None:
+        differing = builder.and_(differing, _splat(builder, mask, INT32X16))
+    # llvmlite's declare_intrinsic knows no vector types.
+    kind = ir.FunctionType(INT32X16.llvm, [INT32X16.llvm])
+    popcount = cgutils.get_or_insert_function(builder.module, kind, "llvm.ctpop.v16i32")
+    return builder.call(popcount, [differing])
+
+
+@intrinsic
+def add_mismatches(_context: Any, _total: Any, _weights: Any, source: Any, _offset: Any) -> Any:
+    """Total + in how many bits each weight word differs from the 32 bits at source[offset], any alignment."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        total, weights, array, offset = values
+        pointer = _pointer(context, builder, signature.args[2], array, offset, ir.IntType(32))
+        return builder.add(total, _differing_bits(builder, weights, builder.load(pointer, align=1), None))
+
+    return INT32X16(INT32X16, INT32X16, source, types.intp), generate
+
+
+@intrinsic
+def add_masked_mismatches(_context: Any, _total: Any, _weights: Any, source: Any, _offset: Any, _mask: Any) -> Any:
+    """The same where only the bits set in the uint32 ``mask`` count."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        total, weights, array, offset, mask = values
+        pointer = _pointer(context, builder, signature.args[2], array, offset, ir.IntType(32))
+        return builder.add(total, _differing_bits(builder, weights, builder.load(pointer, align=1), mask))
+
+    return INT32X16(INT32X16, INT32X16, source, types.intp, types.uint32), generate
+
+
+@intrinsic
+def store_bits(_context: Any, target: Any, _offset: Any, _bits: Any) -> Any:
+    """target[offset : offset + 2] = the low 16 bits of a uint64, lowest first."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], ir.IntType(16))
+        builder.store(builder.trunc(values[2], ir.IntType(16)), pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, types.uint64), generate
+
+
+@intrinsic
+def load_word(_context: Any, source: Any, _offset: Any) -> Any:
+    """The uint64 in source[offset : offset + 8], any alignment."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.load(_pointer(context, builder, signature.args[0], *values, _INT64), align=1)
+
+    return types.uint64(source, types.intp), generate
+
+
+@intrinsic
+def store_word(_context: Any, target: Any, _offset: Any, _word: Any) -> Any:
+    """target[offset : offset + 8] = a uint64."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], _INT64)
+        builder.store(values[2], pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, types.uint64), generate
+
+
+@intrinsic
+def short_zeros(_context: Any) -> Any:
+    """Thirty-two int16 zeros."""
+    return INT16X32(), lambda _c, _b, _s, _v: ir.Constant(INT16X32.llvm, None)
+
+
+@intrinsic
+def add_signed(_context: Any, _total: Any, source: Any, _index: Any, _sign: Any) -> Any:
+    """Total + (source[index : index + 32] ^ sign), int16; with sign -1 that is total - source - 1."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        total, array, index, sign = values
+        pointer = _pointer(context, builder, signature.args[1], array, index, INT16X32.llvm)
+        signs = _splat(builder, sign, INT32X16)
+        flipped = builder.xor(builder.load(pointer, align=2), builder.bitcast(signs, INT16X32.llvm))
+        return builder.add(total, flipped)
+
+    return INT16X32(INT16X32, source, types.intp, types.int32), generate
+
+
+@intrinsic
+def short_maximum(_context: Any, _a: Any, _b: Any) -> Any:
+    """The greater of each pair, thirty-two int16."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.select(builder.icmp_signed(">", *values), *values)
+
+    return INT16X32(INT16X32, INT16X32), generate
+
+
+@intrinsic
+def neighbour_maximum(_context: Any, _a: Any, _b: Any) -> Any:
+    """The greater of lanes 2i and 2i + 1, of a in the lower sixteen lanes and of b in the upper ones."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        lanes = ir.VectorType(ir.IntType(32), 32)
+        even = builder.shuffle_vector(*values, ir.Constant(lanes, list(range(0, 64, 2))))
+        odd = builder.shuffle_vector(*values, ir.Constant(lanes, list(range(1, 64, 2))))
+        return builder.select(builder.icmp_signed(">", even, odd), even, odd)
+
+    return INT16X32(INT16X32, INT16X32), generate
+
+
+@intrinsic
+def toggle_above(_context: Any, bytes_: Any, _index: Any, _vector: Any, _threshold: Any, _pattern: Any) -> Any:
+    """bytes[index + i] ^= pattern for each of the thirty-two lanes i with vector[i] > threshold."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array, index, vector, threshold, pattern = values
+        kind = ir.VectorType(ir.IntType(8), 32)
+        pointer = _pointer(context, builder, signature.args[0], array, index, kind)
+        above = builder.icmp_signed(">", vector, _splat(builder, threshold, INT16X32))
+        chosen = builder.select(above, _splat(builder, pattern, VectorType(8, 32)), ir.Constant(kind, None))
+        builder.store(builder.xor(builder.load(pointer, align=1), chosen), pointer, align=1)
+        return context.get_dummy_value()
+
+    return types.void(bytes_, types.intp, INT16X32, types.int16, types.uint8), generate

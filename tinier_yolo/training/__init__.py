@@ -1,0 +1,1 @@
+"""Training in PyTorch. Nothing outside this folder imports torch."""

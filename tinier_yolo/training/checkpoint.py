@@ -1,0 +1,107 @@
+"""Checkpoints: all that a run needs to go on as if it had not stopped, written whole or not at all.
+
+A safetensors file: tensors by name, the plain values as JSON in its metadata. Reading one runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from tinier_yolo.errors import PathLike, WeightsError
+from tinier_yolo.files import atomic_write
+
+FORMAT = "tinier-yolo checkpoint 1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's state: tensors by name ("model.x", "ema.x", "optimizer.3.exp_avg") and JSON values."""
+
+    tensors: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose name begins with ``prefix`` and a dot, without it."""
+        start = f"{prefix}."
+        return {name.removeprefix(start): tensor for name, tensor in self.tensors.items() if name.startswith(start)}
+
+    def save(self, path: PathLike) -> None:
+        """Write the file.
+
+        Raises:
+            WeightsError: it cannot be written; an older one at ``path`` is then untouched.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        data = safetensors.torch.save(tensors, {"format": FORMAT, "values": json.dumps(dict(self.values))})
+        with atomic_write(path, error=WeightsError) as file:
+            file.write(data)
+
+    @classmethod
+    def load(cls, path: PathLike) -> Checkpoint:
+        """Read the file.
+
+        Raises:
+            WeightsError: it cannot be read or is no checkpoint of this package.
+        """
+        try:
+            with safe_open(Path(path), "pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise WeightsError("not a checkpoint of this version", path=path, expected=repr(FORMAT))
+                return cls({name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["values"]))  # noqa: SIM118
+        except OSError as error:
+            raise WeightsError("cannot read the checkpoint", path=path, found=error.strerror or str(error)) from error
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise WeightsError("not a checkpoint", path=path, found=str(error)[:120]) from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimiser's state, flat: "index of the parameter.name" -> tensor."""
+    states = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": tensor for index, state in states.items() for name, tensor in state.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what :func:`optimizer_tensors` gave, in the memory layout of the parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        parameter = parameters[int(index)]
+        like = torch.empty_like(parameter) if tensor.shape == parameter.shape else torch.empty_like(tensor)
+        optimizer.state[parameter][key] = like.copy_(tensor)
+
+
+def check_same_run(checkpoint: Checkpoint, expected: Mapping[str, Any], path: PathLike) -> None:
+    """Refuse to go on with a run of another cfg or of other options: the result would be neither.
+
+    Raises:
+        WeightsError: naming the first option that differs.
+    """
+    for name, value in expected.items():
+        found = checkpoint.values.get(name)
+        if found != value:
+            raise WeightsError(
+                f"the checkpoint belongs to a run with another {name}",
+                path=path,
+                expected=str(value)[:80],
+                found=str(found)[:80],
+            )
+
+
+def average_into(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """One step of an exponential moving average over all parameters and buffers."""
+    with torch.no_grad():
+        for kept, current in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+            if kept.dtype.is_floating_point:
+                kept.lerp_(current, 1 - decay)
+            else:
+                kept.copy_(current)

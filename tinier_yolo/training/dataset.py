@@ -1,0 +1,128 @@
+"""Samples -> batches. Every batch is a function of (seed, iteration), so that a resumed run sees what it would have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from tinier_yolo.darknet.data import Sample
+from tinier_yolo.detection.letterbox import Letterbox
+from tinier_yolo.errors import DataError
+from tinier_yolo.training.augment import Augmentation, Example, augment, place
+
+
+class Batch(NamedTuple):
+    """Images and what is on them.
+
+    Attributes:
+        images: uint8 (n, 3, height, width), RGB.
+        truths: float32 (n, t, 5): cx cy w h relative, class; rows of zeros fill up.
+        ignored: float32 (n, m, 4): cx cy w h relative; rows of zeros fill up.
+    """
+
+    images: Tensor
+    truths: Tensor
+    ignored: Tensor
+
+
+@dataclass(frozen=True)
+class TrainingSet(Dataset[Batch]):
+    """Item ``i`` is the batch of step ``i``: shuffled by epoch, augmented, of that step's size.
+
+    Attributes:
+        samples: the images.
+        batch: images a step on this process.
+        sizes: the input sizes to draw from, each a (width, height).
+        hold: how many steps a size is kept (ten batches in YOLOv2).
+        rank: this process, of ``world`` that share each step's images.
+    """
+
+    samples: Sequence[Sample]
+    batch: int
+    sizes: tuple[tuple[int, int], ...]
+    augmentation: Augmentation
+    seed: int = 0
+    hold: int = 10
+    rank: int = 0
+    world: int = 1
+
+    def __getitem__(self, step: int) -> Batch:
+        size = self.sizes[np.random.default_rng((self.seed, 1, step // self.hold)).integers(len(self.sizes))]
+        first = (step * self.world + self.rank) * self.batch
+        return collate([self._example(position, size) for position in range(first, first + self.batch)])
+
+    def _example(self, position: int, size: tuple[int, int]) -> Example:
+        epoch, place_in_epoch = divmod(position, len(self.samples))
+        order = _order(self.seed, epoch, len(self.samples))
+        rng = np.random.default_rng((self.seed, 2, position))
+        return augment(load_example(self.samples[order[place_in_epoch]]), size, self.augmentation, rng)
+
+
+@dataclass(frozen=True)
+class ValidationSet(Dataset[Batch]):
+    """Item ``i`` is the i-th batch of letterboxed images, as detection will see them."""
+
+    samples: Sequence[Sample]
+    batch: int
+    size: tuple[int, int]
+    letter_box: bool
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.batch)
+
+    def __getitem__(self, index: int) -> Batch:
+        samples = self.samples[index * self.batch : (index + 1) * self.batch]
+        return collate([self._example(load_example(sample)) for sample in samples])
+
+    def _example(self, example: Example) -> Example:
+        height, width = example.image.shape[:2]
+        box = Letterbox.fit((width, height), self.size, self.letter_box)
+        matrix = np.array([[box.scale[0], 0, box.offset[0]], [0, box.scale[1], box.offset[1]]], np.float64)
+        return place(example, box.apply(example.image), matrix)
+
+
+_orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}
+
+
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    key = (seed, epoch, count)
+    if key not in _orders:
+        if len(_orders) > 4:
+            _orders.clear()
+        _orders[key] = np.random.default_rng((seed, 0, epoch)).permutation(count)
+    return _orders[key]
+
+
+def load_example(sample: Sample) -> Example:
+    """Read a sample's image.
+
+    Raises:
+        DataError: the image cannot be decoded.
+    """
+    image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise DataError("cannot decode the image", path=sample.image)
+    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return Example(rgb, sample.boxes, sample.class_ids, sample.ignored)
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Examples of one size -> a batch."""
+    images = torch.from_numpy(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)
+    truths = _pad([np.column_stack([example.boxes, example.class_ids]) for example in examples], 5)
+    return Batch(images, truths, _pad([example.ignored for example in examples], 4))
+
+
+def _pad(rows: Sequence[NDArray[np.floating]], columns: int) -> Tensor:
+    padded = np.zeros((len(rows), max(1, *(len(row) for row in rows)), columns), np.float32)
+    for target, row in zip(padded, rows, strict=True):
+        target[: len(row)] = row
+    return torch.from_numpy(padded)

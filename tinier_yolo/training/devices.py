@@ -1,0 +1,72 @@
+"""Where a run computes: device, precision, and the processes that share it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import TracebackType
+
+import torch
+import torch.distributed
+
+from tinier_yolo.errors import UsageError
+
+
+class Processes:
+    """The processes of a run: one, or as many as ``torchrun`` has started (it sets RANK, WORLD_SIZE, LOCAL_RANK)."""
+
+    def __init__(self) -> None:
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files and the messages."""
+        return self.rank == 0
+
+    def __enter__(self) -> Processes:
+        if self.world > 1:
+            torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.world > 1:
+            torch.distributed.destroy_process_group()
+
+
+def choose_device(name: str, processes: Processes) -> torch.device:
+    """The device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: CUDA is asked for and not there.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UsageError("no CUDA device here", expected="--device cpu or auto")
+    if name == "cuda" or (name == "auto" and available):
+        return torch.device("cuda", processes.local_rank)
+    return torch.device("cpu")
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """``float32`` or ``bfloat16``; ``auto`` takes bfloat16 where the hardware multiplies it faster."""
+    if name != "auto":
+        return name
+    fast = torch.cuda.is_bf16_supported(False) if device.type == "cuda" else _cpu_multiplies_bfloat16()
+    return "bfloat16" if fast else "float32"
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def autocast_for(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which products are computed in that precision."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)

@@ -1,0 +1,71 @@
+"""Where a run begins: random weights, a .weights file of the same network, or one of its float twin.
+
+The float twin of an IFQ network has a batch normalisation inside each convolution where the IFQ network has a
+[batchnorm] after its pool: ``[convolutional] batch_normalize=1`` against ``[convolutional] binary=1`` / ``[maxpool]`` /
+``[batchnorm]``. Both have the same arrays but for the convolutions' own biases, which the twin lacks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinier_yolo.darknet.network import BatchNorm, Convolutional, MaxPool, Network
+from tinier_yolo.darknet.weights import Parameters, count_values, load_arrays, load_weights, weights_length
+from tinier_yolo.errors import PathLike
+
+
+def load_initial(path: PathLike, network: Network) -> Parameters:
+    """The arrays to start from, out of a .weights file of the network itself or of its float twin.
+
+    Raises:
+        WeightsError: the file fits neither.
+    """
+    plan = _twin_plan(network)
+    twin_values = sum(int(np.prod(shape)) for _, _, shape in plan)
+    if twin_values == count_values(network) or weights_length(path) != 4 * twin_values:
+        return load_weights(path, network)
+    parameters: list[dict[str, np.ndarray]] = [
+        {name: np.zeros(shape, np.float32) for name, shape in layer.parameters} for layer in network.layers
+    ]
+    for (index, name, _), array in zip(plan, load_arrays(path, plan, f"the float twin of {network.path}"), strict=True):
+        parameters[index][name] = array
+    for layer, arrays in zip(network.layers, parameters, strict=True):
+        if isinstance(layer, BatchNorm):
+            _rescale(arrays)
+    return tuple(parameters)
+
+
+def _rescale(arrays: dict[str, np.ndarray]) -> None:
+    # HWGQ expects inputs of unit variance. What the float network learned of the channels' relative strength is kept;
+    # their common scale is not.
+    size = float(np.abs(arrays["scales"]).mean()) or 1.0
+    arrays["scales"] = arrays["scales"] / size
+    arrays["biases"] = arrays["biases"] / size
+
+
+def _twin_plan(network: Network) -> list[tuple[int, str, tuple[int, ...]]]:
+    """(layer index, array, shape) in the order of the twin's file."""
+    plan: list[tuple[int, str, tuple[int, ...]]] = []
+    for index, layer in enumerate(network.layers):
+        follower = _batch_norm_after(network, index)
+        if isinstance(layer, BatchNorm):
+            continue  # read with its convolution
+        if follower is not None:
+            plan += [(follower, name, shape) for name, shape in network.layers[follower].parameters]
+            plan.append((index, "weights", dict(layer.parameters)["weights"]))
+        else:
+            plan += [(index, name, shape) for name, shape in layer.parameters]
+    return plan
+
+
+def _batch_norm_after(network: Network, index: int) -> int | None:
+    """The index of the [batchnorm] that belongs to a convolution: the next layer but for pools."""
+    if not isinstance(network.layers[index], Convolutional):
+        return None
+    for later in range(index + 1, len(network.layers)):
+        layer = network.layers[later]
+        if isinstance(layer, BatchNorm):
+            return later
+        if not isinstance(layer, MaxPool):
+            return None
+    return None

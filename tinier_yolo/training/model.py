@@ -1,0 +1,196 @@
+"""Network -> torch.nn.Module.
+
+Every map is a pair: a tensor and the scale beta by which its values are to be multiplied. For the image that is
+uint8 and 1/255, for a quantised map levels and the quantiser's step, for a float map the values themselves and 1. A
+binary convolution works on the levels, whole numbers, and applies alpha * beta once at its end (Eq. 1): in evaluation
+its sums are exact in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinier_yolo.darknet.network import (
+    BATCH_NORM_EPSILON,
+    Activation,
+    AvgPool,
+    BatchNorm,
+    Connected,
+    Convolutional,
+    Dropout,
+    Layer,
+    MaxPool,
+    Network,
+)
+from tinier_yolo.darknet.weights import Parameters
+from tinier_yolo.quantization.hwgq import quantizer_for
+from tinier_yolo.training.quantizers import binary_sign, filter_scale, quantize_levels
+
+IMAGE_SCALE = 1 / 255
+
+_ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "leaky": lambda x: functional.leaky_relu(x, 0.1),
+    "relu": functional.relu,
+    "logistic": torch.sigmoid,
+}
+#: Our names of a batch normalisation's arrays -> PyTorch's.
+_BATCH_NORM = {"biases": "bias", "scales": "weight", "means": "running_mean", "variances": "running_var"}
+
+
+class Weighted(nn.Module):
+    """A [convolutional] or [connected] section: product, scale, bias or batch normalisation, activation."""
+
+    def __init__(self, layer: Convolutional | Connected, scale: float, followed_by_batch_norm: bool) -> None:
+        super().__init__()
+        self.layer, self.scale = layer, scale
+        shapes = dict(layer.parameters)
+        self.weights = nn.Parameter(torch.empty(shapes["weights"]))
+        nn.init.kaiming_normal_(self.weights, a=0.1)
+        self.norm = nn.BatchNorm2d(shapes["biases"][0], BATCH_NORM_EPSILON) if layer.batch_normalize else None
+        # A bias before a batch normalisation has no effect that its mean does not undo.
+        self.biases = None if self.norm else nn.Parameter(torch.zeros(shapes["biases"]), not followed_by_batch_norm)
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        if self.layer.binary:
+            y = self._binary_product(x)
+        else:
+            y = self._product(x * self.scale if self.scale != 1 else x, self.weights, self.biases)
+        if self.norm is not None:
+            y = self.norm(y)
+        return _ACTIVATIONS[self.layer.activation](y)
+
+    def _binary_product(self, x: Tensor) -> Tensor:
+        signs, scale = binary_sign(self.weights), filter_scale(self.weights) * self.scale
+        if self.training:  # scaling the weights spares a pass over the largest maps and its gradient, a third of a step
+            return self._product(x, signs * scale.view(-1, *(1,) * (signs.ndim - 1)), self.biases)
+        y = self._product(x, signs, None) * scale.view(1, -1, 1, 1)
+        return y if self.biases is None else y + self.biases.view(1, -1, 1, 1)
+
+    def _product(self, x: Tensor, weights: Tensor, biases: Tensor | None) -> Tensor:
+        if isinstance(self.layer, Convolutional):
+            return functional.conv2d(x, weights, biases, self.layer.stride, self.layer.padding)
+        return functional.linear(x.flatten(1), weights, biases)[:, :, None, None]
+
+    def arrays(self) -> dict[str, Tensor]:
+        """The tensors behind the layer's arrays, by name."""
+        norm = batch_norm_arrays(self.norm) if self.norm is not None else {"biases": self.biases}
+        return {**norm, "weights": self.weights}  # type: ignore[dict-item]
+
+
+def batch_norm_arrays(norm: nn.BatchNorm2d) -> dict[str, Tensor]:
+    """The tensors of a batch normalisation by our names."""
+    return {name: getattr(norm, theirs) for name, theirs in _BATCH_NORM.items()}
+
+
+class DarknetModel(nn.Module):
+    """The module of a network; one child a layer, in cfg order.
+
+    ``forward`` takes images as uint8 (n, 3, height, width) RGB, or any float tensor of the same values 0..255, and
+    gives the last map, float (n, channels, h, w), before the region's decode.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.children_of_layers = nn.ModuleList()
+        scale = IMAGE_SCALE
+        for index, layer in enumerate(network.layers):
+            module, scale = _module(layer, scale, _batch_norm_follows(network.layers, index))
+            self.children_of_layers.append(module)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor) -> Tensor:  # noqa: D102
+        x = images.float() if images.dtype == torch.uint8 else images
+        for module in self.children_of_layers:
+            x = module(x)
+        return x
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The output of every layer, in order."""
+        x, maps = images.float(), []
+        for module in self.children_of_layers:
+            x = module(x)
+            maps.append(x)
+        return maps
+
+    def parameters_of_layers(self) -> Parameters:
+        """A copy of the arrays in Darknet's form, as a .weights file holds them."""
+        return tuple(
+            {name: tensor.detach().cpu().contiguous().numpy().astype(np.float32) for name, tensor in arrays.items()}
+            for arrays in self._arrays()
+        )
+
+    def load_parameters(self, parameters: Parameters) -> None:
+        """Copy arrays in Darknet's form into the module."""
+        with torch.no_grad():
+            for tensors, arrays in zip(self._arrays(), parameters, strict=True):
+                for name, tensor in tensors.items():
+                    tensor.copy_(torch.from_numpy(np.array(arrays[name])))
+
+    def _arrays(self) -> list[dict[str, Tensor]]:
+        return [
+            module.arrays()
+            if isinstance(module, Weighted)
+            else batch_norm_arrays(module)
+            if isinstance(module, nn.BatchNorm2d)
+            else {}
+            for module in self.children_of_layers
+        ]
+
+
+class _Pool(nn.Module):
+    def __init__(self, layer: MaxPool) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        size, stride, padding = self.layer.size, self.layer.stride, self.layer.padding
+        before = padding // 2
+        # Darknet's padding is a total; what the windows do not reach need not be made.
+        after = [(side + padding - size) // stride * stride + size - side - before for side in x.shape[2:]]
+        if before or any(extra > 0 for extra in after):
+            bottom, right = (max(extra, 0) for extra in after)
+            x = functional.pad(x, (before, right, before, bottom), value=-torch.inf)
+        return functional.max_pool2d(x, size, stride)
+
+
+class _Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def _batch_norm_follows(layers: tuple[Layer, ...], index: int) -> bool:
+    later = (layer for layer in layers[index + 1 :] if not isinstance(layer, MaxPool))
+    return isinstance(layers[index], Convolutional) and isinstance(next(later, None), BatchNorm)
+
+
+def _module(layer: Layer, scale: float, followed_by_batch_norm: bool) -> tuple[nn.Module, float]:
+    """The module of a layer and the scale of its output."""
+    if isinstance(layer, Convolutional | Connected):
+        return Weighted(layer, scale, followed_by_batch_norm), 1.0
+    if isinstance(layer, MaxPool):
+        return _Pool(layer), scale
+    if isinstance(layer, BatchNorm):
+        return nn.BatchNorm2d(layer.input.channels, BATCH_NORM_EPSILON), 1.0
+    if isinstance(layer, Activation):
+        if layer.activation != "hwgq":
+            return _Function(_ACTIVATIONS[layer.activation]), scale
+        quantizer = quantizer_for(layer.bits, layer.quantizer)
+        return _Function(lambda x: quantize_levels(x, quantizer)), quantizer.step
+    if isinstance(layer, Dropout):
+        return nn.Dropout(layer.probability), scale
+    if isinstance(layer, AvgPool):
+        return nn.AdaptiveAvgPool2d(1), scale
+    if layer.kind == "softmax":
+        return nn.Softmax(1), 1.0
+    return nn.Identity(), scale  # [region] and [cost]: the loss is not part of the module
