@@ -157,11 +157,13 @@ def in_threads(work: Callable[[_Item], _Result], items: Sequence[_Item], workers
 
 
 def progress(items: Iterable[_Item], total: int, label: str) -> Iterable[_Item]:
-    """A progress bar on stderr; in a log file a line now and then."""
+    """A progress bar on stderr; where that is no terminal, a line every half minute."""
     from tqdm import tqdm
 
-    interval = 0.2 if sys.stderr.isatty() else 30.0
-    bar: Iterable[_Item] = tqdm(items, label, total, unit="image", mininterval=interval, maxinterval=2 * interval)
+    pace: dict[str, Any] = {"leave": False}
+    if not sys.stderr.isatty():
+        pace = {"delay": 30, "mininterval": 30, "maxinterval": 60}
+    bar: Iterable[_Item] = tqdm(items, label, total, unit="image", **pace)
     return bar
 
 

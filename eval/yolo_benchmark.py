@@ -184,7 +184,8 @@ def _draw(
 
 def _panel(name: str, image: LabelledImage, result: ImageResult) -> Panel:
     found = result.matches
-    return Panel(name, image.sample.image, found.boxes, found.scores, image.faces, image.ignored)
+    # Pictures are JPEG files named after their images.
+    return Panel(name.removesuffix(".jpg"), image.sample.image, found.boxes, found.scores, image.faces, image.ignored)
 
 
 def _corners(boxes: NDArray[np.float32], size: Size) -> NDArray[np.float64]:

@@ -62,3 +62,63 @@ def region_decode(
 
 def logistic(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > -700 else 0.0
+
+
+#: A map or an image: [channel][row][column].
+Map = list[list[list[int]]]
+
+
+def convolve(levels: Map, signs: Sequence[Sequence[Sequence[Sequence[int]]]], stride: int, padding: int) -> Map:
+    """Sums of sign * level; whatever lies outside the map is level 0."""
+    height, width, size = len(levels[0]), len(levels[0][0]), len(signs[0][0])
+    rows, columns = ((side + 2 * padding - size) // stride + 1 for side in (height, width))
+    sums = [[[0] * columns for _ in range(rows)] for _ in signs]
+    for f, weights in enumerate(signs):
+        for y in range(rows):
+            for x in range(columns):
+                total = 0
+                for i in range(size):
+                    for j in range(size):
+                        row, column = y * stride + i - padding, x * stride + j - padding
+                        if 0 <= row < height and 0 <= column < width:
+                            for c, plane in enumerate(levels):
+                                total += weights[c][i][j] * plane[row][column]
+                sums[f][y][x] = total
+    return sums
+
+
+def max_pool(sums: Map, size: int, stride: int, padding: int) -> Map:
+    """Darknet's: the first window begins padding // 2 before the map; only cells inside it count."""
+    height, width = len(sums[0]), len(sums[0][0])
+    rows, columns = ((side + padding - size) // stride + 1 for side in (height, width))
+    pooled = []
+    for plane in sums:
+        pooled.append([[0] * columns for _ in range(rows)])
+        for y in range(rows):
+            for x in range(columns):
+                top, left = y * stride - padding // 2, x * stride - padding // 2
+                pooled[-1][y][x] = max(
+                    plane[row][column]
+                    for row in range(max(top, 0), min(top + size, height))
+                    for column in range(max(left, 0), min(left + size, width))
+                )
+    return pooled
+
+
+def quantize(sums: Map, thresholds: Sequence[Sequence[int]], flips: Sequence[bool]) -> Map:
+    """The level: how many thresholds the sum exceeds, or how many it does not where the flip is set."""
+    return [
+        [[sum((value > threshold) != flip for threshold in own) for value in row] for row in plane]
+        for plane, own, flip in zip(sums, thresholds, flips, strict=True)
+    ]
+
+
+def affine(sums: Map, multipliers: Sequence[int], biases: Sequence[int]) -> Map:
+    return [
+        [[multiplier * value + bias for value in row] for row in plane]
+        for plane, multiplier, bias in zip(sums, multipliers, biases, strict=True)
+    ]
+
+
+def bit_planes(levels: Map, planes: int) -> list[Map]:
+    return [[[[value >> p & 1 for value in row] for row in plane] for plane in levels] for p in range(planes)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import red_detector
+from tests import red_detector, small_ifq
 from tinier_yolo.cli import main
 from tinier_yolo.darknet.weights import save_weights
 from tinier_yolo.media.images import write_image
@@ -81,7 +81,14 @@ def test_in_a_batch_the_bad_ones_are_reported_and_the_others_go_on(model: list[s
     for problem in SOURCES.values():
         assert captured.err.count(problem) == 1
     assert len(captured.err.splitlines()) == len(SOURCES) + 1
-    assert sorted(path.name for path in Path("out").iterdir()) == ["good.jpg", "good.mp4"]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["good-2.mp4", "good.jpg"]
+
+
+@pytest.mark.parametrize("bad", ["folder", "empty.jpg", "text.mp4"])
+def test_one_bad_source_beside_a_good_one_is_a_run_that_failed(bad: str, model: list[str], capsys: Run) -> None:
+    for sources in ([bad, "good.jpg"], ["good.jpg", bad]):
+        assert main(["detect", *sources, *model]) == 1
+        assert SOURCES[bad] in capsys.readouterr().err
 
 
 def test_a_batch_of_bad_ones_only(model: list[str], capsys: Run) -> None:
@@ -145,6 +152,22 @@ def test_a_bad_model(options: list[str], problem: str, model: list[str], capsys:
 )
 def test_a_bad_value(options: list[str], problem: str, model: list[str], capsys: Run) -> None:
     assert problem in refused(["good.jpg", *model, *options], capsys)
+
+
+def test_a_damaged_program(model: list[str], capsys: Run) -> None:
+    program, weights, cfg = small_ifq.write_model(Path.cwd())
+    whole = program.read_bytes()
+    for position in (9, len(whole) // 2, len(whole) - 1):
+        flipped = bytearray(whole)
+        flipped[position] ^= 4
+        program.write_bytes(flipped)
+        assert "small.ifq: " in refused(["good.jpg", "--model", str(program)], capsys)
+    for length in (1, 100, len(whole) - 1):
+        program.write_bytes(whole[:length])
+        assert "small.ifq: " in refused(["good.jpg", "--model", str(program)], capsys)
+    # Weights of a float network do not fit the cfg of an IFQ network, nor the other way round.
+    assert "small.weights: " in refused(["good.jpg", "--model", str(weights), "--cfg", "red.cfg"], capsys)
+    assert "red.weights: " in refused(["good.jpg", "--model", "red.weights", "--cfg", str(cfg)], capsys)
 
 
 def test_debug_shows_where(model: list[str], capsys: Run) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 
 from tests import red_detector
-from tinier_yolo.cli import main
+from tinier_yolo.cli import detect, main
+from tinier_yolo.detection.detector import NMS, THRESH
 from tinier_yolo.media.images import read_image, write_image
 from tinier_yolo.media.video import VideoReader, VideoWriter
 
@@ -63,9 +66,9 @@ def test_an_image_gives_a_line_and_a_picture(model: list[str], capsys: Run) -> N
 def test_messages_go_to_stderr(model: list[str], capsys: Run) -> None:
     photo("a.png")
     assert main(["detect", "a.png", *model]) == 0
-    error = capsys.readouterr().err
-    assert error.startswith("pictures: 1, detections: 1, ")
-    assert error.endswith("drawn into out\n")
+    assert capsys.readouterr().err == "pictures: 1, detections: 1; drawn into out\n"
+    assert main(["detect", "a.png", "a.png", *model, "--no-save"]) == 0
+    assert re.fullmatch(r"pictures: 2, detections: 2, \d+\.\d frames/s\n", capsys.readouterr().err)
 
 
 def test_no_save_writes_nothing(model: list[str], capsys: Run) -> None:
@@ -98,6 +101,28 @@ def test_a_video_keeps_its_frame_rate(model: list[str]) -> None:
     assert len(frames) == 6
     # the frame around the square of the second frame
     assert frames[1][31, 32:64].mean(axis=0)[1] > 150
+
+
+def test_a_video_that_ends_early_is_told_of(model: list[str], capsys: Run) -> None:
+    writer = cv2.VideoWriter("whole.avi", cv2.VideoWriter.fourcc(*"MJPG"), 25, (128, 128))
+    for _ in range(40):
+        writer.write(np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8))
+    writer.release()
+    data = Path("whole.avi").read_bytes()
+    Path("half.avi").write_bytes(data[: len(data) // 2])
+    assert main(["detect", "whole.avi", *model, "--no-save"]) == 0
+    assert "ends early" not in capsys.readouterr().err
+    assert main(["detect", "half.avi", *model, "--no-save"]) == 0
+    captured = capsys.readouterr()
+    assert 10 < len(captured.out.splitlines()) < 25
+    assert "half.avi: the video ends early, after" in captured.err
+
+
+def test_the_defaults_are_those_of_the_detector() -> None:
+    parser = argparse.ArgumentParser()
+    detect.add_arguments(parser)
+    args = parser.parse_args(["a.jpg"])
+    assert (args.thresh, args.nms) == (THRESH, NMS)
 
 
 def test_exif_orientation_is_honoured(model: list[str], capsys: Run) -> None:
@@ -155,6 +180,15 @@ def test_formats(form: str, model: list[str], capsys: Run) -> None:
         assert Path("out/a.txt").read_text() == "0 0.375000 0.375000 0.250000 0.250000\n"
 
 
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "yolo", "fddb", "wider"])
+def test_a_name_that_is_not_utf_8_is_taken(form: str, model: list[str], capsys: Run) -> None:
+    photo("event/a.png")
+    Path("event/a.png").rename(os.fsdecode(b"event/a\xff.png"))
+    assert main(["detect", "event", *model, "--format", form]) == 0
+    assert r"a\udcff" in capsys.readouterr().out + "".join(files("out"))
+    assert r"a\udcff.png" in files("out")
+
+
 @pytest.mark.parametrize("size", ["64", "64x128", "160X32"])
 def test_size_is_the_networks_input(size: str, model: list[str], capsys: Run) -> None:
     photo("a.png", (64, 64), (0, 0, 64, 64))
@@ -170,7 +204,9 @@ def test_thresholds_reach_the_detector(model: list[str], capsys: Run) -> None:
     assert len(lines(capsys)[0]["detections"]) == 16  # type: ignore[arg-type]
 
 
-def test_show_without_a_display_says_so_and_goes_on(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_without_a_display_says_so_and_goes_on(
+    model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr("tinier_yolo.media.display.has_display", lambda: False)
@@ -183,7 +219,7 @@ def test_show_without_a_display_says_so_and_goes_on(model: list[str], capsys: Ru
 def test_show_ends_where_the_user_quits(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[bool] = []
     monkeypatch.setattr("tinier_yolo.media.display.has_display", lambda: True)
-    monkeypatch.setattr("tinier_yolo.media.display.Window.show", lambda _, picture, wait: shown.append(wait) or len(shown) < 3)
+    monkeypatch.setattr("tinier_yolo.media.display.Window.show", lambda *args: shown.append(args[2]) or len(shown) < 3)
     monkeypatch.setattr("tinier_yolo.media.display.Window.close", lambda _: None)
     photo("a.png")
     clip("clip.mp4")
@@ -267,7 +303,8 @@ def test_a_closed_pipe_is_no_traceback(model: list[str], root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--size", "large"], ["--size", "1x2x3"], ["--size", "-32"], ["--format", "xml"], ["--thresh", "high"], []]
+    "options",
+    [["--size", "large"], ["--size", "1x2x3"], ["--size", "-32"], ["--format", "xml"], ["--thresh", "high"], []],
 )
 def test_bad_options_are_bad_usage(options: list[str], capsys: Run) -> None:
     sources = ["a.png"] if options else []

@@ -10,11 +10,15 @@ from tests import naive
 from tinier_yolo.detection.boxes import clip, iou, nms
 
 corner = st.integers(0, 12)
-box = st.tuples(corner, corner, corner, corner).map(lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])))
+box = st.tuples(corner, corner, corner, corner).map(
+    lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3]))
+)
 candidates = st.lists(st.tuples(box, st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9]), st.integers(0, 1)), max_size=25)
 
 
-def arrays(found: list[tuple[tuple[int, ...], float, int]]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+def arrays(
+    found: list[tuple[tuple[int, ...], float, int]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
     boxes = np.array([entry[0] for entry in found], np.float32).reshape(-1, 4)
     return boxes, np.array([entry[1] for entry in found], np.float32), np.array([entry[2] for entry in found], np.int32)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests import red_detector
+from tests import red_detector, small_ifq
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.detection.detector import Detector, as_rgb
 from tinier_yolo.errors import CfgError, TinierYoloError, UsageError
@@ -33,10 +33,10 @@ def red(size: int | tuple[int, int] | None = None, tmp_path: Path | None = None)
 
 
 def test_boxes_come_back_in_pixels_of_the_image(tmp_path: Path) -> None:
-    # 256x128 lies on the 128x128 input at half its size, 32 pixels down: cell (1, 1) is (64, 0) to (128, 64).
+    # 256x128 lies on the 128x128 input at half its size, 32 pixels down: cell (3, 1) is (192, 0) to (256, 64).
     detector = red(tmp_path=tmp_path)
-    found = detector.detect(red_detector.picture((256, 128), (70, 10, 120, 60)))
-    np.testing.assert_allclose(found.boxes, [[64, 0, 128, 64]])
+    found = detector.detect(red_detector.picture((256, 128), (200, 10, 250, 60)))
+    np.testing.assert_allclose(found.boxes, [[192, 0, 256, 64]])
     assert found.scores[0] == pytest.approx(1, abs=0.01)
     assert found.class_ids.tolist() == [0]
 
@@ -72,7 +72,7 @@ def test_any_multiple_of_the_stride_is_a_size(size: int | tuple[int, int], tmp_p
 
 @pytest.mark.parametrize("size", [0, 31, 33, -32, (32, 40), 32 * 1024])
 def test_other_sizes_are_an_error(size: int | tuple[int, int], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="bad size .*stride, 32"):
+    with pytest.raises(UsageError, match=r"bad size .*stride, 32"):
         red(size, tmp_path)
 
 
@@ -166,6 +166,19 @@ def test_slivers_are_taken(size: tuple[int, int], tmp_path: Path) -> None:
     found = red(tmp_path=tmp_path).detect(red_detector.picture(size, (0, 0, *size)))
     assert (found.boxes[:, 2:] <= size).all()
     assert len(found) > 0
+
+
+@pytest.mark.parametrize("size", [None, 64, (96, 32)])
+def test_a_program_and_the_weights_it_came_from_find_the_same(
+    size: int | tuple[int, int] | None, tmp_path: Path
+) -> None:
+    program, weights, cfg = small_ifq.write_model(tmp_path)
+    image = np.random.default_rng(5).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    found = Detector.load(program, size=size).detect(image, thresh=0.1)
+    again = Detector.load(weights, cfg, size, threads=2).detect(image, thresh=0.1)
+    assert len(found) > 0
+    np.testing.assert_array_equal(found.boxes, again.boxes)
+    np.testing.assert_array_equal(found.scores, again.scores)
 
 
 def test_weights_want_their_cfg_and_an_ifq_none(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ def test_the_image_lies_inside_the_input(image: tuple[int, int], network: tuple[
     (left, top, right, bottom) = letterbox.to_network(np.array([[0, 0, *image]]))[0]
     np.testing.assert_allclose((left, top), letterbox.offset)
     np.testing.assert_allclose((right - left, bottom - top), letterbox.resized)
-    assert left >= 0 and top >= 0 and right <= network[0] + 1e-6 and bottom <= network[1] + 1e-6
+    assert min(left, top) >= 0
+    assert right <= network[0] + 1e-6
+    assert bottom <= network[1] + 1e-6
     fills = [letterbox.resized[axis] == network[axis] for axis in (0, 1)]
     assert any(fills) if letter_box else all(fills)
 

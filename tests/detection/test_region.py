@@ -85,14 +85,23 @@ def test_thresholds_at_the_ends(thresh: float, count: int) -> None:
     assert len(decode(integers.astype(np.float32), region(), 32, thresh)) == count
 
 
-def test_rounding_of_the_sigmoid_does_not_undo_the_comparison() -> None:
+def test_an_objectness_at_the_threshold_is_kept_and_one_below_is_not() -> None:
     layer = region(anchors="1,1")
-    for thresh in np.linspace(0.01, 0.99, 99):
-        for fraction_bits in (14, 22):
-            integers = np.zeros((6, 2, 3), np.int32)
-            integers[4] = integer_threshold(float(thresh), fraction_bits)
-            assert len(decode(integers, layer, 32, float(thresh), fraction_bits)) == 6
-            assert len(decode(integers - 1, layer, 32, float(thresh), fraction_bits)) == 0
+    for thresh in np.linspace(0.01, 0.99, 99).tolist():
+        integers = np.zeros((6, 2, 3), np.int32)
+        integers[4] = integer_threshold(thresh, 14)
+        assert len(decode(integers, layer, 32, thresh, 14)) == 6
+        assert len(decode(integers - 1, layer, 32, thresh, 14)) == 0
+
+
+def test_the_rounding_of_a_sigmoid_does_not_undo_the_comparison() -> None:
+    logits = {p: math.log(p) - math.log1p(-p) for p in np.linspace(0.01, 0.99, 999).tolist()}
+    unlucky = [p for p, logit in logits.items() if naive.logistic(logit) < p]
+    assert unlucky
+    for thresh in unlucky:
+        values = np.zeros((6, 2, 3))
+        values[4] = logits[thresh]
+        assert len(decode(values, region(anchors="1,1"), 32, thresh)) == 6
 
 
 def test_channels_are_x_y_w_h_objectness_class_for_each_anchor() -> None:

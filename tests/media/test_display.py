@@ -29,7 +29,13 @@ def test_a_display_that_is_not_there_does_not_end_the_process(monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("keys", "visible", "wait", "wants_more"),
-    [([-1], 1, False, True), ([ord("q")], 1, False, False), ([-1, -1, 27], 1, True, False), ([-1, 32], 1, True, True), ([-1], 0, True, False)],
+    [
+        ([-1], 1, False, True),
+        ([ord("q")], 1, False, False),
+        ([-1, -1, 27], 1, True, False),
+        ([-1, 32], 1, True, True),
+        ([-1], 0, True, False),
+    ],
 )
 def test_keys_and_the_closed_window(
     keys: list[int], visible: float, wait: bool, wants_more: bool, monkeypatch: pytest.MonkeyPatch

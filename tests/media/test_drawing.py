@@ -56,7 +56,9 @@ def test_letters_can_be_read_at_any_size_of_picture(size: tuple[int, int]) -> No
     image = np.zeros((*size, 3), np.uint8)
     height, width = size
     box = [0.4 * width, 0.6 * height, 0.6 * width, 0.9 * height]
-    label = changed(draw_detections(image, Detections.of([box], [0.9])), image)[: int(0.6 * height) - 2 * height // 100 - 1]
+    label = changed(draw_detections(image, Detections.of([box], [0.9])), image)[
+        : int(0.6 * height) - 2 * height // 100 - 1
+    ]
     assert label.any(axis=1).sum() >= max(LEAST_TEXT_HEIGHT, height // 50) or height < 40
 
 
@@ -73,7 +75,11 @@ coordinate = st.floats(-50, 250, width=32)
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(coordinate, coordinate, coordinate, coordinate), max_size=5), st.integers(1, 40), st.integers(1, 40))
+@given(
+    st.lists(st.tuples(coordinate, coordinate, coordinate, coordinate), max_size=5),
+    st.integers(1, 40),
+    st.integers(1, 40),
+)
 def test_any_boxes_can_be_drawn_on_any_picture(boxes: list[tuple[float, ...]], width: int, height: int) -> None:
     image = np.zeros((height, width, 3), np.uint8)
     drawn = draw_detections(image[:, ::-1], Detections.of(boxes, np.linspace(1, 0, len(boxes))))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -78,7 +79,5 @@ def test_a_chunk_that_does_not_count_may_have_a_bad_checksum() -> None:
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM"]))
 def test_any_bytes_give_a_size_or_an_error_of_ours(data: bytes, magic: bytes) -> None:
-    try:
+    with suppress(MediaError):
         image_size(magic + data, "x")
-    except MediaError:
-        pass

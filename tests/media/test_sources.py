@@ -9,7 +9,16 @@ from tinier_yolo.media.sources import Source, expand
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("b.jpg", "a.PNG", "notes.md", "deep/er/c.jpeg", "deep/clip.mp4", ".hidden.jpg", ".git/x.jpg", "out/b.jpg"):
+    for name in (
+        "b.jpg",
+        "a.PNG",
+        "notes.md",
+        "deep/er/c.jpeg",
+        "deep/clip.mp4",
+        ".hidden.jpg",
+        ".git/x.jpg",
+        "out/b.jpg",
+    ):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "photos" / name).touch()
     (tmp_path / "empty").mkdir()
@@ -44,7 +53,11 @@ def test_names_are_relative_to_the_folder(tree: Path) -> None:
 def test_patterns_stand_for_what_a_shell_makes_of_them(tree: Path) -> None:
     assert labels("photos/*.jpg") == ["photos/b.jpg"]
     assert labels("photos/[ab].*") == ["photos/a.PNG", "photos/b.jpg"]
-    assert labels("photos/**/*.jp*g", skip="photos/out") == ["photos/b.jpg", "photos/deep/er/c.jpeg", "photos/out/b.jpg"]
+    assert labels("photos/**/*.jp*g", skip="photos/out") == [
+        "photos/b.jpg",
+        "photos/deep/er/c.jpeg",
+        "photos/out/b.jpg",
+    ]
     assert labels("photos/de*") == ["photos/deep/er/c.jpeg"]
     assert labels("photos/d**/*") == ["photos/deep/clip.mp4", "photos/deep/er/c.jpeg"]
 

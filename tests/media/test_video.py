@@ -53,30 +53,37 @@ def test_odd_sizes_can_be_written(size: tuple[int, int], tmp_path: Path) -> None
         assert sum(1 for _ in reader.frames()) == 8
 
 
+def write_until(path: Path, error: BaseException) -> None:
+    """Write three frames, then fail."""
+    with VideoWriter(path, 25, (64, 48)) as writer:
+        for number in range(3):
+            writer.write(frame(number))
+        raise error
+
+
 def test_an_error_leaves_the_old_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError), VideoWriter(path, 25, (64, 48)) as writer:
-        writer.write(frame(0))
-        assert path.read_bytes() == b"old"
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_until(path, RuntimeError())
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_ctrl_c_ends_the_video_where_it_is(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
-    with pytest.raises(KeyboardInterrupt), VideoWriter(path, 25, (64, 48)) as writer:
-        for number in range(3):
-            writer.write(frame(number))
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_until(path, KeyboardInterrupt())
     with VideoReader(path) as reader:
         assert sum(1 for _ in reader.frames()) == 3
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_frame_of_another_size_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="size of the frames changes"), VideoWriter(tmp_path / "x.mp4", 25, (64, 48)) as writer:
+    with (
+        pytest.raises(MediaError, match="size of the frames changes"),
+        VideoWriter(tmp_path / "x.mp4", 25, (64, 48)) as writer,
+    ):
         writer.write(frame(0, (48, 64)))
 
 
@@ -173,7 +180,10 @@ def test_a_camera_that_opens_and_gives_no_frame_is_an_error(monkeypatch: pytest.
 def test_a_camera_that_hangs_is_an_error_after_a_while(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
     capture = camera(monkeypatch, frames, hangs=True)
     found = []
-    with VideoReader(0, timeout=0.05) as reader, pytest.raises(MediaError, match=r"no frame \(expected one within 0.05 s"):
+    with (
+        VideoReader(0, timeout=0.05) as reader,
+        pytest.raises(MediaError, match=r"no frame \(expected one within 0.05 s"),
+    ):
         found.extend(reader.frames())
     capture.wakes.set()
     assert capture.released.wait(10)
@@ -188,6 +198,8 @@ def test_leaving_a_camera_releases_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert capture.released.wait(10)
 
 
-@pytest.mark.parametrize(("told", "used"), [(0, DEFAULT_FPS), (float("nan"), DEFAULT_FPS), (90_000, DEFAULT_FPS), (24, 24)])
+@pytest.mark.parametrize(
+    ("told", "used"), [(0, DEFAULT_FPS), (float("nan"), DEFAULT_FPS), (90_000, DEFAULT_FPS), (24, 24)]
+)
 def test_nonsense_frame_rates_are_replaced(told: float, used: float) -> None:
     assert video._plausible_fps(told) == used

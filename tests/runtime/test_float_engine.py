@@ -73,9 +73,13 @@ def test_an_image_of_another_size_is_an_error(root: Path) -> None:
         FloatEngine(network, random_parameters(network)).run(noise(64, 32))
 
 
-def test_weights_that_give_no_numbers_are_an_error(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("layer", "name", "value"),
+    [(0, "weights", np.nan), (2, "variances", -1), (14, "biases", np.inf)],
+)
+def test_weights_that_give_no_numbers_are_an_error(layer: int, name: str, value: float, root: Path) -> None:
     network = Network.load(root / "cfg" / "tinier-yolo-face.cfg").resized(32, 32)
     parameters = random_parameters(network)
-    parameters[0]["weights"][:] = np.nan
+    parameters[layer][name][:] = value
     with pytest.raises(WeightsError, match="not finite"):
         FloatEngine(network, parameters).run(noise(32, 32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 import traceback
@@ -106,6 +107,9 @@ class _Session:
         self.pictures = self.faces = self.failures = 0
         self._args, self._detector, self._output = args, detector, output
         self._window = _open_window() if args.show else None
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Names that the terminal's encoding cannot express are no reason to stop.
+            sys.stdout.reconfigure(errors="backslashreplace")
         self._writer = open_writer(args.format, sys.stdout, output.folder, detector.class_names)
         # disable=None: no bar where stderr is not a terminal.
         self._bar = tqdm(total=sources, unit="frame", file=sys.stderr, disable=None, leave=False)
@@ -121,10 +125,12 @@ class _Session:
         if self._window:
             self._window.close()
         if self.pictures:
-            rate = self.pictures / (time.perf_counter() - self._start)
-            saved = "" if self._args.no_save else f"; drawn into {self._output.folder}"
             counts = f"pictures: {self.pictures}, detections: {self.faces}"
-            print(f"{counts}, {rate:.1f} frames/s{saved}", file=sys.stderr)
+            # Of a single picture most is the start of the program.
+            rate = self.pictures / (time.perf_counter() - self._start)
+            speed = f", {rate:.1f} frames/s" if self.pictures > 1 else ""
+            saved = "" if self._args.no_save else f"; drawn into {self._output.folder}"
+            print(f"{counts}{speed}{saved}", file=sys.stderr)
 
     def process(self, source: Source) -> bool:
         """Detect in one source and report what is wrong with it; False where the user wants no more."""
@@ -217,7 +223,7 @@ def _open_window() -> Window | None:
 
     if has_display():
         return Window()
-    print("tinier-yolo: no display: --show is left out, look into --out", file=sys.stderr)
+    print("tinier-yolo: no display here: --show is left out", file=sys.stderr)
     return None
 
 

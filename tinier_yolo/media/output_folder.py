@@ -44,7 +44,8 @@ class OutputFolder:
         Returns:
             A relative path without a suffix: that of ``name``, or with ``-2``, ``-3``, ... where it is taken.
         """
-        path = PurePosixPath(name)
+        # A name that is not UTF-8 comes with surrogates, which no text file takes.
+        path = PurePosixPath(name.encode("utf-8", "backslashreplace").decode())
         stem = PurePosixPath(*(part for part in path.parts if part not in ("..", path.anchor))).with_suffix("")
         number, free = 1, stem
         while not self._is_free(free, suffixes):

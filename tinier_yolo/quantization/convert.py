@@ -20,8 +20,6 @@ from tinier_yolo.quantization.substructures import Substructure, integer_chain, 
 
 #: The paper finds m = 14 enough for the last substructure (section 4.1.2).
 FRACTION_BITS = 14
-#: Accumulators beyond this would make the exhaustive proof long and leave int32 behind in the kernels.
-MAX_LIMIT = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def _convert_quantized(
 ) -> tuple[QuantizedLayer, LayerProof, float]:
     convolution, activation = substructure.convolution, substructure.quantizer
     assert isinstance(activation, Activation), "integer_chain lets no other through"
-    real, limit = _real(substructure, parameters, step), _limit(substructure, bits)
+    real, limit = _real(substructure, parameters, step), accumulator_limit(substructure.convolution, bits)
     quantizer = quantizer_for(activation.bits, activation.quantizer)
     thresholds, flips = integer_thresholds(real, quantizer, limit)
     proof = prove(substructure.start, thresholds, flips, real, quantizer, limit)
@@ -102,7 +100,7 @@ def _convert_quantized(
 def _convert_last(
     substructure: Substructure, parameters: Parameters, bits: int, step: float, fraction_bits: int
 ) -> OutputLayer:
-    real, limit = _real(substructure, parameters, step), _limit(substructure, bits)
+    real, limit = _real(substructure, parameters, step), accumulator_limit(substructure.convolution, bits)
     multipliers, biases = fixed_point_output(substructure.start, real, fraction_bits, limit)
     packed = np.packbits(real.signs > 0, bitorder="little")
     return OutputLayer(substructure.convolution, bits, packed, multipliers, biases)
@@ -115,13 +113,6 @@ def _real(substructure: Substructure, parameters: Parameters, step: float) -> Re
         if len(wrong):
             raise refusal(substructure.layers[0], f"the {name} of channel {wrong[0]} is not a finite number")
     return real
-
-
-def _limit(substructure: Substructure, bits: int) -> int:
-    limit = accumulator_limit(substructure.convolution, bits)
-    if limit > MAX_LIMIT:
-        raise refusal(substructure.layers[0], f"its accumulator reaches {limit}, beyond {MAX_LIMIT}")
-    return limit
 
 
 def _check_names(network: Network, class_names: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ Tensors of the file, ``N`` being the number of the substructure from 0:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,9 +25,12 @@ from tinier_yolo.errors import PathLike, ProgramError, TinierYoloError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.quantization import ifq
 from tinier_yolo.quantization.float64 import IMAGE_BITS
-from tinier_yolo.quantization.substructures import Substructure, integer_chain
+from tinier_yolo.quantization.substructures import Substructure, integer_chain, refusal
 
 Int32 = NDArray[np.int32]
+
+#: Accumulators beyond this would make the exhaustive proof long and leave int32 behind in the kernels.
+MAX_LIMIT = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +51,7 @@ class BinaryConvolution:
     def signs(self) -> NDArray[np.int8]:
         """The weights, int8 (filters, channels, size, size), +1 or -1."""
         shape = self.convolution.weight_shape
-        bits = np.unpackbits(self.packed, count=int(np.prod(shape)), bitorder="little")
+        bits = np.unpackbits(self.packed, count=math.prod(shape), bitorder="little")
         return (2 * bits.astype(np.int8) - 1).reshape(shape)
 
     @property
@@ -130,7 +134,10 @@ class Program:
         except (KeyError, ValueError, TypeError) as error:
             raise ProgramError("not a program", path=path, found=str(error)[:80]) from error
         except TinierYoloError as error:
-            raise ProgramError(f"not a program: {error}") from error
+            problem = f"not a program: {error.problem}"
+            raise ProgramError(
+                problem, path=path, place=error.place, expected=error.expected, found=error.found
+            ) from error
         if program.to_bytes() != data:
             raise ProgramError("metadata that contradict each other", path=path)
         return program
@@ -155,8 +162,15 @@ class Program:
 
 
 def accumulator_limit(convolution: Convolutional, input_bits: int) -> int:
-    """The greatest absolute value of a sum of +-levels: the highest level times the weights of a filter."""
-    return ((1 << input_bits) - 1) * int(np.prod(convolution.weight_shape[1:]))
+    """The greatest absolute value of a sum of +-levels: the highest level times the weights of a filter.
+
+    Raises:
+        ConversionError: it is beyond MAX_LIMIT.
+    """
+    limit = ((1 << input_bits) - 1) * math.prod(convolution.weight_shape[1:])
+    if limit > MAX_LIMIT:
+        raise refusal(convolution, f"an accumulator that reaches {limit}, beyond {MAX_LIMIT}")
+    return limit
 
 
 def threshold_type(limit: int) -> type[np.int16] | type[np.int32]:
@@ -238,7 +252,7 @@ def _output_layer(tensors: dict[str, NDArray[Any]], number: int, convolution: Co
 
 
 def _packed_shape(convolution: Convolutional) -> tuple[int]:
-    return (-(-int(np.prod(convolution.weight_shape)) // 8),)
+    return (-(-math.prod(convolution.weight_shape) // 8),)
 
 
 def _take(tensors: dict[str, NDArray[Any]], name: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -99,19 +99,24 @@ def integer_chain(network: Network) -> tuple[Substructure, ...]:
     *quantized, last = substructures
     for substructure in quantized:
         if not substructure.quantized:
-            raise refusal(substructure.layers[0], f"not a quantised substructure: {obstacle(substructure.layers)}")
+            raise _not_quantized(substructure.layers)
         pool = substructure.pool
         if pool is not None and pool.padding - pool.padding // 2 >= pool.size:
             raise refusal(pool, "a window that holds padding alone")
-    head = last.layers[0]
+    head, *rest = last.layers
     if last.quantized:
         raise refusal(head, "the last convolution is quantised: there is no output map")
-    if not (isinstance(head, Convolutional) and head.binary and head.activation == "linear"):
-        raise refusal(head, f"not a quantised substructure: {obstacle(last.layers)}")
-    kinds = [layer.kind for layer in last.layers[1:]]
-    if kinds not in ([], ["batchnorm"]) or (kinds and head.batch_normalize):
-        raise refusal(last.layers[1], "the last substructure is not {convolution, [batch norm]}")
+    binary = isinstance(head, Convolutional) and head.binary and head.activation == "linear"
+    if not binary or any(isinstance(layer, Convolutional) for layer in rest):
+        raise _not_quantized(last.layers)
+    if [layer.kind for layer in rest] not in ([], ["batchnorm"]) or (rest and head.batch_normalize):
+        raise refusal(rest[0], "the last substructure is not {convolution, [batch norm]}")
     return (*quantized, last)
+
+
+def _not_quantized(layers: Sequence[Layer]) -> ConversionError:
+    following = (i for i in range(1, len(layers)) if isinstance(layers[i], Convolutional))
+    return refusal(layers[0], f"not a quantised substructure: {obstacle(layers[: next(following, None)])}")
 
 
 def obstacle(layers: Sequence[Layer]) -> str | None:

@@ -25,6 +25,7 @@ class FloatEngine:
 
     Raises:
         CfgError: the network has a layer without a float form.
+        WeightsError: the weights give numbers that are not finite.
     """
 
     def __init__(self, network: Network, parameters: Parameters, threads: int = 1) -> None:

@@ -90,7 +90,7 @@ def _four_sums(
 
 
 @inlined
-def _store_levels(target: Bytes, offset: int, plane: int, planes: int, bits: int, pair: bool) -> None:
+def _store_levels(target: Bytes, offset: int, plane: int, planes: int, bits: np.uint64, pair: bool) -> None:
     # `bits` holds 16 filters for each plane, lowest plane first. Not a pair: the layer's last group fills one byte.
     for _ in range(planes):
         if pair:
@@ -278,5 +278,6 @@ def pool(
 
 
 @inlined
-def _word(source: Bytes, offset: int, size: int) -> int:
-    return load_word(source, offset) if size == 8 else np.uint64(source[offset])
+def _word(source: Bytes, offset: int, size: int) -> np.uint64:
+    word: np.uint64 = load_word(source, offset) if size == 8 else np.uint64(source[offset])
+    return word

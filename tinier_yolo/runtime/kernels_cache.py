@@ -11,11 +11,15 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
+
+#: Numba's settings; the folder of its cache among them, which no type stub knows.
+_settings: Any = numba.config
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -23,19 +27,19 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 def kernel(function: FunctionT) -> FunctionT:
     """Compile at the first call, with this call's types; load from disk where another process has compiled it."""
     folder = cache_folder()
-    given = numba.config.CACHE_DIR
+    given = _settings.CACHE_DIR
     try:
-        numba.config.CACHE_DIR = "" if folder is None else str(folder)
-        compiled: FunctionT = numba.njit(nogil=True, cache=folder is not None)(function)
-        return compiled
+        _settings.CACHE_DIR = "" if folder is None else str(folder)
+        compile_: Any = numba.njit(nogil=True, cache=folder is not None)
+        return cast("FunctionT", compile_(function))
     finally:
-        numba.config.CACHE_DIR = given  # It is global, and others in this process use Numba too.
+        _settings.CACHE_DIR = given  # It is global, and others in this process use Numba too.
 
 
 def inlined(function: FunctionT) -> FunctionT:
     """Compile as a part of the kernels that call it."""
-    compiled: FunctionT = numba.njit(forceinline=True)(function)
-    return compiled
+    compile_: Any = numba.njit(forceinline=True)
+    return cast("FunctionT", compile_(function))
 
 
 @cache
@@ -46,15 +50,13 @@ def cache_folder() -> Path | None:
 
 
 def _candidates() -> Iterator[Path]:
-    if numba.config.CACHE_DIR:
-        yield Path(numba.config.CACHE_DIR)
+    if _settings.CACHE_DIR:
+        yield Path(_settings.CACHE_DIR)
     yield Path(__file__).parent / "__pycache__"
     if given := os.environ.get("XDG_CACHE_HOME"):
         yield Path(given) / "tinier-yolo"
-    try:
+    with suppress(RuntimeError):  # Raised where there is neither a HOME nor an entry for the user.
         yield Path.home() / ".cache" / "tinier-yolo"
-    except RuntimeError:
-        pass  # There is no HOME and no entry for the user.
     # Compiled code is code: never load it from a folder that somebody else could have filled.
     if hasattr(os, "getuid"):
         private = Path(tempfile.gettempdir()) / f"tinier-yolo-{os.getuid()}"

@@ -2,9 +2,9 @@
 
 Popcount would need eight planes for the image. Where the first convolution is 3x3 with a 2x2 pool, as in YOLO, sums of
 bytes are quicker. Here a vector's lanes are pixels of a row, int16. The three taps of one row of a filter, in one
-channel, are +-(l + m + r), +-(l + m - r), +-(l - m + r) or +-(-l + m + r): the four sums ("patterns") are made once for
-each row of the image, and a filter adds up 3 * channels of them with their signs. x ^ -1 is -x - 1: the ones that this
-takes away too many are in the thresholds.
+channel, are +-(l + m + r), +-(l + m - r), +-(l - m + r) or +-(l - m - r): the four sums ("patterns") are made once for
+each row of the image, and a filter adds up nine of them with their signs. x ^ -1 is -x - 1: the ones that this takes
+away too many are in the thresholds.
 
 ``pack_image`` makes the eight planes for first layers of any other shape.
 """
@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels_cache import inlined, kernel
 from tinier_yolo.runtime.kernels_vectors import (
+    add_shorts,
     add_signed,
+    copy_sixteen,
     neighbour_maximum,
     short_maximum,
     short_zeros,
+    split_three,
+    store_shorts,
+    subtract_shorts,
     toggle_above,
 )
 
@@ -27,13 +32,15 @@ Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]
 Int32 = NDArray[np.int32]
 
-#: Rows and columns of the convolution that are done at once, so that their patterns stay in the L1 cache.
-BLOCK_ROWS = 8
-STRIP = 64
-PATTERNS = 4
-#: Rows and columns must be multiples of these.
-ROWS = BLOCK_ROWS
+#: Rows and columns of the convolution that are done at once: their patterns stay in the L1 cache.
+ROWS = 16
 COLUMNS = 32
+#: Images of three channels only: a loop that is unrolled takes half the time.
+CHANNELS = 3
+TERMS = 3 * CHANNELS
+PATTERNS = 4
+
+_ROW_SIZE = CHANNELS * PATTERNS * COLUMNS
 
 
 @kernel
@@ -51,12 +58,12 @@ def convolve_image(
     first: int,
     last: int,
 ) -> None:
-    """3x3 convolution with padding 1, 2x2 max pool and thresholds: blocks ``first`` to ``last`` of BLOCK_ROWS rows.
+    """3x3 convolution with padding 1, 2x2 max pool and thresholds: blocks ``first`` to ``last`` of ROWS rows.
 
     Args:
-        image: uint8 (height, width, channels); height a multiple of ROWS, width of COLUMNS.
-        terms: (filters, 3 * channels): where the pattern of each term lies, from its row of patterns.
-        signs: (filters, 3 * channels): 0 or -1.
+        image: uint8 (height, width, CHANNELS); height a multiple of ROWS, width of COLUMNS.
+        terms: (filters, TERMS): where the pattern of each term lies, from its row of patterns.
+        signs: (filters, TERMS): 0 or -1.
         thresholds: (filters, 2^planes - 1).
         flips: a bit for each filter.
         target: the output map; ``plane`` bytes from plane to plane, ``row_bytes`` from row to row.
@@ -67,77 +74,83 @@ def convolve_image(
         first: the first block.
         last: the block after the last one.
     """
-    width, channels = image.shape[1], image.shape[2]
-    row_size = channels * PATTERNS * STRIP
-    patterns = np.empty((BLOCK_ROWS + 2) * row_size, np.int16)
-    samples = np.empty(STRIP + 2, np.int16)
+    # No slices in the loops: each would count references, with an atomic instruction.
+    width = image.shape[1]
+    step = 1 + width + 1
+    samples = np.zeros((ROWS + 2) * CHANNELS * step + COLUMNS, np.int16)
+    patterns = np.empty((ROWS + 2) * _ROW_SIZE + COLUMNS, np.int16)
+    patterns = patterns[(-patterns.ctypes.data & 63) // 2 :]  # No vector straddles two cache lines.
     bits = np.empty(planes * 32, np.uint8)
     for block in range(first, last):
-        for left in range(0, width, STRIP):
-            for row in range(BLOCK_ROWS + 2):
-                made = patterns[row * row_size : (row + 1) * row_size]
-                _make_patterns(image, block * BLOCK_ROWS + row - 1, left, samples, made)
-            for row in range(0, BLOCK_ROWS, 4):
-                for column in range(0, min(STRIP, width - left), 32):
-                    corner = row * row_size + column
-                    cell = origin + (block * BLOCK_ROWS + row) // 2 * row_bytes + (left + column) // 2 * flips.size
-                    for byte in range(flips.size):
-                        bits[:] = flips[byte]
-                        for f in range(8 * byte, min(8 * byte + 8, len(terms))):
-                            _filter(patterns, corner, row_size, terms[f], signs[f], thresholds[f], bits, 1 << f % 8)
-                        _store(target, cell + byte, plane, planes, row_bytes, flips.size, bits)
+        _split_channels(image, block * ROWS - 1, samples, step)
+        for left in range(0, width, COLUMNS):
+            _make_patterns(samples, left, step, patterns)
+            for row in range(0, ROWS, 4):
+                cell = origin + (block * ROWS + row) // 2 * row_bytes + left // 2 * flips.size
+                for byte in range(flips.size):
+                    bits[:] = flips[byte]
+                    for f in range(8 * byte, min(8 * byte + 8, len(terms))):
+                        _toggle_filter(patterns, row * _ROW_SIZE, terms, signs, thresholds, f, bits)
+                    _store_rows(bits, target, cell + byte, plane, planes, row_bytes, flips.size)
 
 
 @inlined
-def _filter(
-    patterns: Int16, corner: int, row_size: int, terms: Int32, signs: Int32, thresholds: Int16, bits: Bytes, bit: int
+def _split_channels(image: Bytes, top: int, samples: Int16, step: int) -> None:
+    # ROWS + 2 rows of the image from row `top` on, [row][channel][1 + column]; outside the image all is 0.
+    height, width, _ = image.shape
+    pixels = image.reshape(-1)
+    for row in range(ROWS + 2):
+        y, start = top + row, row * CHANNELS * step + 1
+        if 0 <= y < height:
+            for x in range(0, width, COLUMNS):
+                split_three(pixels, (y * width + x) * CHANNELS, samples, start + x, step)
+        else:
+            samples[start : start + CHANNELS * step - 1] = 0
+
+
+@inlined
+def _make_patterns(samples: Int16, left: int, step: int, patterns: Int16) -> None:
+    # [row and channel][pattern][column] of the columns from `left` on.
+    for line in range((ROWS + 2) * CHANNELS):
+        at, to = line * step + left, line * PATTERNS * COLUMNS
+        one = add_shorts(short_zeros(), samples, at)
+        plus, minus = add_shorts(one, samples, at + 1), subtract_shorts(one, samples, at + 1)
+        store_shorts(patterns, to, add_shorts(plus, samples, at + 2))
+        store_shorts(patterns, to + COLUMNS, subtract_shorts(plus, samples, at + 2))
+        store_shorts(patterns, to + 2 * COLUMNS, add_shorts(minus, samples, at + 2))
+        store_shorts(patterns, to + 3 * COLUMNS, subtract_shorts(minus, samples, at + 2))
+
+
+@inlined
+def _toggle_filter(
+    patterns: Int16, start: int, terms: Int32, signs: Int32, thresholds: Int16, f: int, bits: Bytes
 ) -> None:
     # Toggles one filter's bit in four rows of 32 columns, which the pool makes two rows of 16: 32 bytes a plane.
     v0, v1, v2, v3 = short_zeros(), short_zeros(), short_zeros(), short_zeros()
-    for t in range(terms.size):
-        term, sign = corner + terms[t], signs[t]
-        v0 = add_signed(v0, patterns, term, sign)
-        v1 = add_signed(v1, patterns, term + row_size, sign)
-        v2 = add_signed(v2, patterns, term + 2 * row_size, sign)
-        v3 = add_signed(v3, patterns, term + 3 * row_size, sign)
+    for t in range(TERMS):
+        at, sign = start + terms[f, t], signs[f, t]
+        v0 = add_signed(v0, patterns, at, sign)
+        v1 = add_signed(v1, patterns, at + _ROW_SIZE, sign)
+        v2 = add_signed(v2, patterns, at + 2 * _ROW_SIZE, sign)
+        v3 = add_signed(v3, patterns, at + 3 * _ROW_SIZE, sign)
     best = neighbour_maximum(short_maximum(v0, v1), short_maximum(v2, v3))
-    for i in range(thresholds.size):
+    for i in range(thresholds.shape[1]):
         plane = 0
-        while (i + 1) % (1 << plane) == 0:
-            toggle_above(bits, 32 * plane, best, thresholds[i], bit)
+        while (i + 1) & ((1 << plane) - 1) == 0:
+            toggle_above(bits, 32 * plane, best, thresholds[f, i], 1 << (f & 7))
             plane += 1
 
 
 @inlined
-def _store(target: Bytes, cell: int, plane: int, planes: int, row_bytes: int, step: int, bits: Bytes) -> None:
+def _store_rows(bits: Bytes, target: Bytes, cell: int, plane: int, planes: int, row_bytes: int, step: int) -> None:
     for p in range(planes):
         for half in range(2):
-            place = target[p * plane + cell + half * row_bytes :]
-            for i in range(16):
-                place[i * step] = bits[32 * p + 16 * half + i]
-
-
-@inlined
-def _make_patterns(image: Bytes, y: int, left: int, samples: Int16, patterns: Int16) -> None:
-    # The patterns of one row of the image, [channel][pattern][column], from column `left` on; outside is 0.
-    height, width, channels = image.shape
-    if not 0 <= y < height:
-        patterns[:] = 0
-        return
-    for channel in range(channels):
-        begin, end = max(left - 1, 0), min(left + STRIP + 1, width)
-        source = image[y, begin:end, channel]
-        samples[:] = 0
-        inside = samples[begin - (left - 1) :]
-        for x in range(end - begin):
-            inside[x] = source[x]
-        made = patterns[channel * PATTERNS * STRIP :]
-        for x in range(STRIP):
-            l, m, r = samples[x], samples[x + 1], samples[x + 2]
-            made[x] = l + m + r
-            made[STRIP + x] = l + m - r
-            made[2 * STRIP + x] = l - m + r
-            made[3 * STRIP + x] = m + r - l
+            taken, place = 32 * p + 16 * half, p * plane + cell + half * row_bytes
+            if step == 1:
+                copy_sixteen(bits, taken, target, place)
+            else:
+                for i in range(16):
+                    target[place + i * step] = bits[taken + i]
 
 
 @kernel

@@ -22,20 +22,20 @@ Vector = Any
 _INT64 = ir.IntType(64)
 
 
-class VectorType(types.Type):  # type: ignore[misc]
+class VectorType(types.Type):  # type: ignore[misc,unused-ignore]
     """``count`` integers of ``bits`` bits in one register (or as many as the machine needs)."""
 
     def __init__(self, bits: int, count: int) -> None:
         self.count = count
         self.element = ir.IntType(bits)
         self.llvm = ir.VectorType(self.element, count)
-        super().__init__(name=f"int{bits}x{count}")
+        super().__init__(name=f"int{bits}x{count}")  # type: ignore[no-untyped-call,unused-ignore]
 
 
 @register_model(VectorType)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
     def __init__(self, manager: Any, kind: VectorType) -> None:
-        super().__init__(manager, kind, kind.llvm)
+        super().__init__(manager, kind, kind.llvm)  # type: ignore[no-untyped-call,unused-ignore]
 
 
 INT32X16 = VectorType(32, 16)
@@ -68,7 +68,7 @@ def zeros(_context: Any) -> Any:
 
 
 @intrinsic
-def load(_context: Any, array: Any, index: Any) -> Any:
+def load(_context: Any, array: Any, _index: Any) -> Any:
     """Sixteen int32: array[index : index + 16], at an address that is a multiple of 64 bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -79,7 +79,7 @@ def load(_context: Any, array: Any, index: Any) -> Any:
 
 
 @intrinsic
-def store(_context: Any, array: Any, index: Any, _vector: Any) -> Any:
+def store(_context: Any, array: Any, _index: Any, _vector: Any) -> Any:
     """array[index : index + 16] = vector, sixteen int32."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -133,7 +133,8 @@ def _differing_bits(builder: Any, weights: Any, word: Any, mask: Any) -> Any:
         differing = builder.and_(differing, _splat(builder, mask, INT32X16))
     # llvmlite's declare_intrinsic knows no vector types.
     kind = ir.FunctionType(INT32X16.llvm, [INT32X16.llvm])
-    popcount = cgutils.get_or_insert_function(builder.module, kind, "llvm.ctpop.v16i32")
+    declare: Any = cgutils.get_or_insert_function
+    popcount = declare(builder.module, kind, "llvm.ctpop.v16i32")
     return builder.call(popcount, [differing])
 
 
@@ -178,7 +179,8 @@ def load_word(_context: Any, source: Any, _offset: Any) -> Any:
     """The uint64 in source[offset : offset + 8], any alignment."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.load(_pointer(context, builder, signature.args[0], *values, _INT64), align=1)
+        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], _INT64)
+        return builder.load(pointer, align=1)
 
     return types.uint64(source, types.intp), generate
 
@@ -202,17 +204,50 @@ def short_zeros(_context: Any) -> Any:
 
 
 @intrinsic
+def add_shorts(_context: Any, _total: Any, source: Any, _index: Any) -> Any:
+    """Total + source[index : index + 32], int16."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
+        return builder.add(values[0], builder.load(pointer, align=2))
+
+    return INT16X32(INT16X32, source, types.intp), generate
+
+
+@intrinsic
+def subtract_shorts(_context: Any, _total: Any, source: Any, _index: Any) -> Any:
+    """Total - source[index : index + 32], int16."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
+        return builder.sub(values[0], builder.load(pointer, align=2))
+
+    return INT16X32(INT16X32, source, types.intp), generate
+
+
+@intrinsic
 def add_signed(_context: Any, _total: Any, source: Any, _index: Any, _sign: Any) -> Any:
     """Total + (source[index : index + 32] ^ sign), int16; with sign -1 that is total - source - 1."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         total, array, index, sign = values
         pointer = _pointer(context, builder, signature.args[1], array, index, INT16X32.llvm)
-        signs = _splat(builder, sign, INT32X16)
-        flipped = builder.xor(builder.load(pointer, align=2), builder.bitcast(signs, INT16X32.llvm))
-        return builder.add(total, flipped)
+        signs = builder.bitcast(_splat(builder, sign, INT32X16), INT16X32.llvm)
+        return builder.add(total, builder.xor(builder.load(pointer, align=2), signs))
 
     return INT16X32(INT16X32, source, types.intp, types.int32), generate
+
+
+@intrinsic
+def store_shorts(_context: Any, target: Any, _index: Any, _vector: Any) -> Any:
+    """target[index : index + 32] = vector, int16."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
+        builder.store(values[2], pointer, align=2)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, INT16X32), generate
 
 
 @intrinsic
@@ -252,3 +287,39 @@ def toggle_above(_context: Any, bytes_: Any, _index: Any, _vector: Any, _thresho
         return context.get_dummy_value()
 
     return types.void(bytes_, types.intp, INT16X32, types.int16, types.uint8), generate
+
+
+@intrinsic
+def split_three(_context: Any, source: Any, _offset: Any, target: Any, _index: Any, _step: Any) -> Any:
+    """Thirty-two pixels of three bytes from source[offset] on -> int16 at target[index], [index + step], [+ 2 step]."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array, offset, out, index, step = values
+        half = ir.VectorType(ir.IntType(8), 64)
+        middle = builder.add(offset, ir.Constant(offset.type, 32))
+        low = builder.load(_pointer(context, builder, signature.args[0], array, offset, half), align=1)
+        high = builder.load(_pointer(context, builder, signature.args[0], array, middle, half), align=1)
+        for channel in range(3):
+            # Bytes 0 to 63 are in `low`, 64 to 95 in the second half of `high`, whose lanes count from 64.
+            lanes = [byte if byte < 64 else byte + 32 for byte in range(channel, 96, 3)]
+            picked = builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), 32), lanes))
+            pointer = _pointer(context, builder, signature.args[2], out, index, INT16X32.llvm)
+            builder.store(builder.zext(picked, INT16X32.llvm), pointer, align=2)
+            index = builder.add(index, step)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp, types.intp), generate
+
+
+@intrinsic
+def copy_sixteen(_context: Any, source: Any, _from: Any, target: Any, _to: Any) -> Any:
+    """target[to : to + 16] = source[from : from + 16], bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(8), 16)
+        taken = _pointer(context, builder, signature.args[0], values[0], values[1], kind)
+        given = _pointer(context, builder, signature.args[2], values[2], values[3], kind)
+        builder.store(builder.load(taken, align=1), given, align=1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), generate

@@ -27,6 +27,7 @@ from tinier_yolo.darknet.network import (
     Region,
 )
 from tinier_yolo.darknet.weights import Parameters
+from tinier_yolo.errors import WeightsError
 
 INPUT_NAME, OUTPUT_NAME = "image", "map"
 #: Old enough for every reader since OpenCV 4.9 and ONNX Runtime 1.10, new enough for all operators used here.
@@ -50,8 +51,9 @@ def onnx_graph(network: Network, parameters: Parameters, *, fold_batch_norm: boo
 
     Raises:
         CfgError: the network has a layer that is quantised or unknown to a detector.
+        WeightsError: an array is not finite, as it comes from a variance below zero.
     """
-    graph = _Graph()
+    graph = _Graph(network.path)
     for layer, arrays in zip(network.layers, parameters, strict=True):
         if isinstance(layer, Region | Dropout):
             continue
@@ -72,7 +74,8 @@ def onnx_graph(network: Network, parameters: Parameters, *, fold_batch_norm: boo
 class _Graph:
     """Nodes in a row: each takes the output of the one before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self._path = path
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
@@ -81,6 +84,9 @@ class _Graph:
         previous = self.nodes[-1].output[0] if self.nodes else INPUT_NAME
         names = [f"{operator.lower()}{number}.{index}" for index in range(len(arrays))]
         for name, array in zip(names, arrays, strict=True):
+            # Some readers turn NaN into 0 at the next activation, and nobody would notice.
+            if not np.isfinite(array).all():
+                raise WeightsError("the weights give numbers that are not finite", path=self._path, place=name)
             self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
         output = f"{operator.lower()}{number}"
         self.nodes.append(helper.make_node(operator, [previous, *names], [output], name=output, **attributes))
@@ -108,7 +114,8 @@ def _convolutional(graph: _Graph, layer: Convolutional, arrays: Arrays, fold: bo
 def _folded(arrays: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # scale * (w*x - mean) / sqrt(variance + eps) + bias  =  (f*w) * x + (bias - f*mean),  f = scale / sqrt(...)
     exact = {name: array.astype(np.float64) for name, array in arrays.items()}
-    factor = exact["scales"] / np.sqrt(exact["variances"] + BATCH_NORM_EPSILON)
+    with np.errstate(invalid="ignore"):
+        factor = exact["scales"] / np.sqrt(exact["variances"] + BATCH_NORM_EPSILON)
     return exact["weights"] * factor[:, None, None, None], exact["biases"] - factor * exact["means"]
 
 

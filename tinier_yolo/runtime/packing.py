@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.network import Convolutional, MaxPool, Shape
 from tinier_yolo.errors import UsageError
 from tinier_yolo.quantization.program import BinaryConvolution, OutputLayer, QuantizedLayer
-from tinier_yolo.runtime.kernels_image import COLUMNS, PATTERNS, ROWS, STRIP
+from tinier_yolo.runtime.kernels_image import CHANNELS, COLUMNS, PATTERNS, ROWS, TERMS
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]
@@ -170,8 +170,8 @@ class PackedImageLayer:
     """A first layer for the kernel that reads the image's bytes; see ``kernels_image`` for the terms.
 
     Attributes:
-        terms: int32 (filters, 3 * channels).
-        signs: int32 (filters, 3 * channels), 0 or -1.
+        terms: int32 (filters, TERMS).
+        signs: int32 (filters, TERMS), 0 or -1.
         thresholds: int16 (filters, 2^k - 1).
         flips: uint8 (filters / 8,).
     """
@@ -184,20 +184,14 @@ class PackedImageLayer:
     @classmethod
     def of(cls, layer: QuantizedLayer) -> PackedImageLayer:
         """Pack a layer that :meth:`fits`."""
-        negative = layer.signs.transpose(0, 2, 1, 3) < 0  # (filters, row, channel, column)
-        # Three signs that are all alike are pattern 0; else the odd one out is r (1), m (2) or l (3).
-        minority = (negative.sum(axis=3) == 1)[..., None] == negative
-        alike = (negative == negative[..., :1]).all(axis=3)
-        pattern = np.where(alike, 0, 3 - minority.argmax(axis=3))
-        reversed_ = negative.sum(axis=3) >= 2
-        filters, rows, channels = pattern.shape
-        place = np.arange(rows * channels).reshape(rows, channels)
-        terms = (place * PATTERNS + pattern) * STRIP
-        taken = reversed_.sum(axis=(1, 2))
+        signs = layer.signs.transpose(0, 2, 1, 3).reshape(-1, TERMS, 3)  # (filters, row and channel, column)
+        # Patterns 0 to 3 are (+ + +), (+ + -), (+ - +), (+ - -): the sign of l is that of the term.
+        pattern = (signs != signs[..., :1]) @ np.array([0, 2, 1])
+        subtracted = signs[..., 0] < 0
         return cls(
-            terms.reshape(filters, -1).astype(np.int32),
-            -reversed_.reshape(filters, -1).astype(np.int32),
-            (layer.thresholds - taken[:, None]).astype(np.int16),
+            ((np.arange(TERMS) * PATTERNS + pattern) * COLUMNS).astype(np.int32),
+            -subtracted.astype(np.int32),
+            (layer.thresholds - subtracted.sum(axis=1, keepdims=True)).astype(np.int16),
             np.packbits(layer.flips, bitorder="little"),
         )
 
@@ -205,14 +199,13 @@ class PackedImageLayer:
     def fits(layer: QuantizedLayer, image: Shape) -> bool:
         """Whether the kernel is made for this layer and an image of this shape."""
         convolution, pool = layer.convolution, layer.pool
-        terms = 3 * image.channels
         return (
             (convolution.size, convolution.stride, convolution.padding) == (3, 1, 1)
             and pool is not None
             and (pool.size, pool.stride) == (2, 2)
             and pool.padding <= 1
             and image.height % ROWS == image.width % COLUMNS == 0
-            and layer.limit + terms < np.iinfo(np.int16).max
+            and image.channels == CHANNELS
         )
 
 
@@ -246,12 +239,13 @@ def pooled_cells(pool: MaxPool, height: int, width: int, output: Shape) -> NDArr
     rows = np.clip(np.arange(output.height)[:, None] * pool.stride + offsets, 0, height - 1)
     columns = np.clip(np.arange(output.width)[:, None] * pool.stride + offsets, 0, width - 1)
     cells = rows[:, None, :, None] * width + columns[None, :, None, :]
-    return cells.reshape(output.height * output.width, -1)
+    indices: NDArray[np.intp] = cells.reshape(output.height * output.width, -1)
+    return indices
 
 
 def constants(layer: BinaryConvolution) -> NDArray[np.int64]:
     """N * B of each filter: the accumulator is N * B - S."""
-    positive = (layer.signs > 0).sum(axis=(1, 2, 3), dtype=np.int64)
+    positive: NDArray[np.int64] = (layer.signs > 0).sum(axis=(1, 2, 3), dtype=np.int64)
     return positive * ((1 << layer.input_bits) - 1)
 
 

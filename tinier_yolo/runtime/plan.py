@@ -165,7 +165,7 @@ def _image_step(layer: PackedLayer, target: PackedMap) -> Step:
     cells = layout.cells()
     arguments = (packed.terms, packed.signs, packed.thresholds, packed.flips, target.data)
     place = (layout.plane_bytes, layout.planes, int(cells[0, 0]), layout.row_bytes)
-    units = 2 * layout.shape.height // kernels_image.BLOCK_ROWS
+    units = 2 * layout.shape.height // kernels_image.ROWS
     return Step("convolve image, pool", 0, kernels_image.convolve_image, (*arguments, *place), units, True)
 
 

@@ -69,4 +69,5 @@ def max_pool(sums: Int32, pool: MaxPool) -> Int32:
 def quantize(sums: Int32, thresholds: Int32, flips: NDArray[np.bool_]) -> Levels:
     """The levels: how many of its filter's thresholds a sum exceeds, strictly; the complement where the flip is set."""
     counts = (sums[:, None] > thresholds[:, :, None, None]).sum(axis=1)
-    return np.where(flips[:, None, None], thresholds.shape[1] - counts, counts).astype(np.uint8)
+    levels: Levels = np.where(flips[:, None, None], thresholds.shape[1] - counts, counts).astype(np.uint8)
+    return levels

@@ -21,7 +21,11 @@ from tinier_yolo.errors import UsageError
 
 NAMES = ("face", "mask")
 IMAGE = Result(
-    "photos/a, b.jpg", "event/a, b", 200, 100, Detections.of([[10.1, 20.2, 50.3, 60], [0, 0, 200, 100]], [0.9, 0.3], [0, 1])
+    "photos/a, b.jpg",
+    "event/a, b",
+    200,
+    100,
+    Detections.of([[10.1, 20.2, 50.3, 60], [0, 0, 200, 100]], [0.9, 0.3], [0, 1]),
 )
 NOTHING = Result("clip.mp4", "clip/000007", 64, 48, Detections.empty(), frame=7)
 
@@ -54,10 +58,9 @@ def test_a_json_document_holds_the_objects_of_the_lines() -> None:
 def test_csv_has_a_row_for_each_detection() -> None:
     rows = list(csv.DictReader(io.StringIO(text("csv", IMAGE, NOTHING))))
     assert len(rows) == 2
-    assert rows[0] == {
-        **{"source": "photos/a, b.jpg", "frame": "", "width": "200", "height": "100"},
-        **{"x1": "10.1", "y1": "20.2", "x2": "50.3", "y2": "60.0", "score": "0.9", "class": "face"},
-    }
+    expected = {"source": "photos/a, b.jpg", "frame": "", "width": "200", "height": "100"}
+    expected |= {"x1": "10.1", "y1": "20.2", "x2": "50.3", "y2": "60.0", "score": "0.9", "class": "face"}
+    assert rows[0] == expected
     assert rows[1]["class"] == "mask"
 
 

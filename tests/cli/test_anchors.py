@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tinier_yolo.cli import main
+
+
+def test_cells_and_pixels_and_a_line_to_paste(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((100, 200, 3), np.uint8))
+    (tmp_path / "labels" / "a.txt").write_text("0 .5 .5 .1 .2\n0 .5 .5 .4 .4\n")
+    (tmp_path / "list.txt").write_text("images/a.png\n")
+    (tmp_path / "x.data").write_text("classes=1\ntrain=list.txt\n")
+    assert main(["anchors", "--data", str(tmp_path / "x.data"), "--num", "2", "--size", "416"]) == 0
+    out = capsys.readouterr().out
+    # 200x100 fits 416x416 at 2.08: boxes of 20x20 and 80x40 pixels become 41.6x41.6 and 166.4x83.2.
+    assert "41.6,41.6, 166.4,83.2" in out
+    assert "anchors=1.300,1.300, 5.200,2.600" in out
+    assert main(["anchors", "--data", str(tmp_path / "x.data"), "--num", "3"]) == 2
+    (tmp_path / "labels" / "a.txt").write_text("")
+    assert main(["anchors", "--data", str(tmp_path / "x.data")]) == 2

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eval.images import write_picture
+from eval.run import NMS, THRESH
+from tests import red_detector
+from tests.eval.wider_files import write_ground_truth
+from tinier_yolo.cli import eval as verb
+from tinier_yolo.cli import main
+from tinier_yolo.darknet.annotations import WiderImage
+from tinier_yolo.detection.detector import Detector
+
+# One face of 32x32 pixels in a picture of 128x128, a second picture without any.
+FACE = (32, 32, 64, 64)
+ROUND = "d/a\n1\n18 18 0 48 48 1\nd/b\n0\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A tiny set in the form of each benchmark: FDDB, WIDER FACE, YOLO labels."""
+    pictures = {"a": red_detector.picture((128, 128), FACE), "b": red_detector.picture((128, 128))}
+    for name, rgb in pictures.items():
+        write_picture(tmp_path / "fddb" / "d" / f"{name}.png", rgb)
+        (tmp_path / "fddb" / "d" / f"{name}.png").rename(tmp_path / "fddb" / "d" / f"{name}.jpg")
+        write_picture(tmp_path / "yolo" / "images" / f"{name}.png", rgb)
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds" / "FDDB-fold-01-ellipseList.txt").write_text(ROUND)
+    (tmp_path / "yolo" / "labels").mkdir()
+    (tmp_path / "yolo" / "labels" / "a.txt").write_text("0 0.375 0.375 0.25 0.25\n")
+    (tmp_path / "yolo" / "labels" / "b.txt").write_text("")
+    (tmp_path / "yolo" / "val.txt").write_text("images/a.png\nimages/b.png\n")
+    (tmp_path / "yolo" / "red.data").write_text("valid = val.txt\n")
+    images = [WiderImage(f"d/{name}", np.array(boxes, float).reshape(-1, 4), np.zeros((len(boxes), 6), np.int8))
+              for name, boxes in {"a": [[32, 32, 31, 31]], "b": []}.items()]  # fmt: skip
+    write_ground_truth(tmp_path / "truth", images, {name: {"d/a": [0]} for name in ("easy", "medium", "hard")})
+    return tmp_path
+
+
+def run(folder: Path, *words: object) -> int:
+    return main(["eval", *map(str, words), "--out", str(folder / "out")])
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "out/summary.json").read_text())
+    return content
+
+
+def error(capsys: pytest.CaptureFixture[str], folder: Path, *words: object) -> str:
+    assert run(folder, *words) == 2
+    assert not (folder / "out").exists()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0].replace(str(folder), "DIR")
+
+
+def test_fddb_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = red_detector.write_model(folder)
+    assert (
+        run(folder, "fddb", "--annotations", folder / "folds", "--images", folder / "fddb", *model, "--name", "ours")
+        == 0
+    )
+    assert capsys.readouterr().out == (
+        "FDDB (a subset), ours: rate 1.000000 at 0 false positives (0.1 an image; 2 images, 1 faces); "
+        "end 1.000000 at 0\n"
+    )
+    found = summary(folder)
+    assert (found["name"], found["model"], found["network_size"]) == ("ours", "red.weights", [128, 128])
+    assert found["model_bytes"] == (folder / "red.weights").stat().st_size
+    assert (found["thresh"], found["nms"]) == (THRESH, NMS) == (verb._THRESH, verb._NMS)
+    assert (folder / "out/fold-01-out.txt").is_file()
+
+
+def test_fddb_from_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "found.txt").write_text("d/a\n1\n32 32 31 31 7.5\n")
+    (folder / "sizes.json").write_text('{"d/a": [128, 128]}')
+    (folder / "roc.txt").write_text("0.5 3\n0 0\n")
+    (folder / "list.txt").write_text("d/a\n")
+    common = ("fddb", "--annotations", folder / "folds", "--detections", folder / "found.txt")
+    assert run(folder, *common, "--images", folder / "fddb", "--compare", f"x={folder / 'roc.txt'}") == 0
+    assert "no detections for 1 images: d/b" in capsys.readouterr().err
+    assert run(folder, *common, "--sizes", folder / "sizes.json", "--list", folder / "list.txt") == 0
+    assert (summary(folder)["name"], summary(folder)["rate"], summary(folder)["images"]) == ("found", 1.0, 1)
+
+
+def test_wider_with_a_model_and_from_its_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = red_detector.write_model(folder)
+    truth, images = ("wider", "--ground-truth", folder / "truth"), ("--images", folder / "fddb")
+    assert run(folder, *truth, *images, *model, "--figure", 2, "--attribute", "blur=clear", "--pictures") == 0
+    assert "red: AP easy 1.000000, medium 1.000000, hard 1.000000\n" in capsys.readouterr().out
+    assert summary(folder)["figure"] == ["d/a"]
+    assert (folder / "out/pictures/d/b.jpg").is_file()
+    (folder / "out/detections").rename(folder / "found")
+    assert run(folder, *truth, "--detections", folder / "found") == 0
+    assert (summary(folder)["name"], summary(folder)["hard"]) == ("found", 1.0)
+
+
+def test_voc_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = red_detector.write_model(folder)
+    assert run(folder, "voc", "--data", folder / "yolo/red.data", *model, "--figure", 3) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "AP 1.0000"
+    assert "rate 1.000000 at 0 false positives" in lines[1]
+    assert lines[2:] == [
+        "faces by height at 128x128 (pixels)   faces      AP    rate",
+        "                              under 16       0       -       -",
+        "                                 16-32       0       -       -",
+        "                                 32-64       1  1.0000  1.0000",
+        "                               over 64       0       -       -",
+    ]
+    assert summary(folder)["network_size"] == [128, 128]
+    assert run(folder, "voc", "--data", folder / "yolo/red.data", *model, "--size", "256x256") == 0
+    # A cell of the network is 16 pixels of the picture now, and so is the detector's box.
+    assert (summary(folder)["network_size"], summary(folder)["rate"]) == ([256, 256], 0.0)
+
+
+def test_peers_take_the_same_road(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("voc", "--data", folder / "yolo/red.data")
+    assert run(folder, *data, "--detector", "haar", "--workers", 1) == 0
+    found = summary(folder)
+    assert (found["name"], found["detector"], found["rate"]) == ("haar", "haar", 0.0)
+    assert "thresh" not in found  # a cascade has none
+    assert [row["faces"] for row in found["by_height"]] == [0, 0, 0, 1]  # at 416x416
+    assert run(folder, *data, "--detector", "haar", "--size", 128) == 0
+    assert [row["faces"] for row in summary(folder)["by_height"]] == [0, 0, 1, 0]
+    assert run(folder, *data, "--detector", "yunet") == 2
+    assert "--detector yunet needs its model" in capsys.readouterr().err
+
+
+def test_a_model_is_loaded_once_a_worker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    load = Detector.load
+    monkeypatch.setattr(Detector, "load", lambda *words: loaded.append(words) or load(*words))
+    model = red_detector.write_model(folder)
+    assert run(folder, "voc", "--data", folder / "yolo/red.data", *model, "--workers", 2) == 0
+    assert len(loaded) == 2
+
+
+def test_images_that_cannot_be_read_make_it_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "fddb/d/b.jpg").unlink()
+    model = red_detector.write_model(folder)
+    assert run(folder, "fddb", "--annotations", folder / "folds", "--images", folder / "fddb", *model) == 1
+    assert "tinier-yolo: 1 images cannot be read: d/b" in capsys.readouterr().err
+    assert summary(folder)["missing_images"] == ["d/b"]
+
+
+FDDB = ("fddb", "--annotations", "DIR/folds")
+BAD: Sequence[tuple[Sequence[str], str]] = (
+    (FDDB, "a detector needs images (expected --images ROOT, or --detections PATH)"),
+    ((*FDDB, "--sizes", "x"), "--sizes goes with --detections; a detector needs --images ROOT"),
+    ((*FDDB, "--detections", "x"), "--detections needs the sizes of the images (expected either --images or --sizes)"),
+    ((*FDDB, "--detections", "x", "--model", "y"), "--detections and --model do not go together"),
+    (
+        (*FDDB, "--detections", "DIR/x", "--images", "DIR"),
+        "DIR/x: cannot read the FDDB detections file (found No such file or directory)",
+    ),
+    (
+        ("fddb", "--annotations", "DIR", "--images", "DIR", "--detector", "haar"),
+        "DIR: no FDDB annotations in the folder",
+    ),
+    ((*FDDB, "--images", "DIR", "--detector", "haar", "--cfg", "x"), "--cfg goes with our own detector"),
+    ((*FDDB, "--images", "DIR", "--detector", "haar", "--size", "320"), "a peer runs at each image's own size"),
+    ((*FDDB, "--images", "DIR", "--detector", "haar"), "none of the 2 images can be read; the first: DIR/d/a.jpg"),
+    ((*FDDB, "--images", "DIR", "--detector", "haar", "--thresh", "2"), "thresh is not a threshold"),
+    ((*FDDB, "--images", "DIR", "--model", "DIR/none.ifq"), "DIR/none.ifq: cannot read"),
+    (("wider", "--ground-truth", "DIR/truth", "--detections", "DIR/none"), "DIR/none: no WIDER FACE detections"),
+    (("wider", "--ground-truth", "DIR/truth", "--detections", "DIR", "--figure", "2"), "pictures need the images"),
+    (
+        ("wider", "--ground-truth", "DIR", "--images", "DIR", "--detector", "haar"),
+        "DIR/wider_face_val.mat: cannot read",
+    ),
+    (
+        (
+            "wider",
+            "--ground-truth",
+            "DIR/truth",
+            "--images",
+            "DIR",
+            "--detector",
+            "haar",
+            "--figure",
+            "1",
+            "--attribute",
+            "x=1",
+        ),
+        "unknown attribute (expected blur=",
+    ),
+    (("voc", "--data", "DIR/none.data", "--detector", "haar"), "DIR/none.data: cannot read the .data file"),
+)
+
+
+@pytest.mark.parametrize(("words", "told"), BAD, ids=[told[:40] for _, told in BAD])
+def test_bad_input_is_one_line_and_writes_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: Sequence[str], told: str
+) -> None:
+    line = error(capsys, folder, *(word.replace("DIR", str(folder)) for word in words))
+    assert line.startswith(f"tinier-yolo: {told}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("fddb",),
+        (*FDDB, "--compare", "x"),
+        (*FDDB, "--size", "12y"),
+        (*FDDB, "--workers", "0"),
+        ("voc", "--data", "x", "--face-height", "9-3"),
+        ("voc", "--data", "x", "--face-height", "9"),
+    ],
+)
+def test_bad_usage(folder: Path, capsys: pytest.CaptureFixture[str], words: Sequence[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(folder, *words)
+    assert caught.value.code == 2
+
+
+def test_help_tells_of_the_low_threshold(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["eval", "fddb", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "The threshold is low on purpose: a curve needs the detections of low scores too." in text
+    assert "least score, 0..1 (default 0.01)" in text

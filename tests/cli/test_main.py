@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinier_yolo import __version__
+from tinier_yolo.cli import VERBS, main
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0
+    assert f"tinier-yolo {verb}" in capsys.readouterr().out
+
+
+def test_the_overview_names_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.strip() == f"tinier-yolo {__version__}"
+
+
+def test_bad_usage_has_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["detekt"])
+    assert ended.value.code == 2
+    assert "detekt" in capsys.readouterr().err
+
+
+def test_a_traceback_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary", "none.cfg"]) == 2
+    quiet = capsys.readouterr().err
+    assert quiet.splitlines() == ["tinier-yolo: none.cfg: cannot read the cfg (found No such file or directory)"]
+    assert main(["--debug", "summary", "none.cfg"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_module_runs(root: Path) -> None:
+    command = [sys.executable, "-m", "tinier_yolo", "--version"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f"tinier-yolo {__version__}\n"

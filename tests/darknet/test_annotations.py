@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.io import savemat
+
+from tests.eval.wider_files import cells, write_split, write_subset
+from tinier_yolo.darknet.annotations import (
+    WIDER_ATTRIBUTES,
+    WiderImage,
+    load_fddb,
+    load_wider_split,
+    load_wider_subset,
+    load_wider_text,
+    wider_sample,
+)
+from tinier_yolo.errors import DataError
+
+FDDB = """2002/08/11/big/img_591
+1
+123.583300 85.549500 1.265839 269.693400 161.781200  1
+2002/08/26/big/img_265
+0
+"""
+WIDER = """0--Parade/first.jpg
+2
+449 330 122 149 0 0 0 0 0 0
+5 6 7 8 2 1 1 1 2 1
+0--Parade/none.jpg
+0
+0 0 0 0 0 0 0 0 0 0
+1--Handshaking/flat.jpg
+1
+3 4 0 5 0 0 0 0 0 0
+"""
+IMAGES = (
+    WiderImage(
+        "0--Parade/first",
+        np.array([[449.0, 330, 122, 149], [5, 6, 7, 8]]),
+        np.array([[0] * 6, [2, 1, 1, 1, 2, 1]], np.int8),
+    ),
+    WiderImage("0--Parade/none", np.empty((0, 4)), np.empty((0, 6), np.int8)),
+    WiderImage("1--Handshaking/flat", np.array([[3.0, 4, 0, 5]]), np.zeros((1, 6), np.int8)),
+)
+
+
+def write_fold(folder: Path, number: str, text: str) -> None:
+    (folder / f"FDDB-fold-{number}-ellipseList.txt").write_text(text)
+
+
+def same(found: tuple[WiderImage, ...]) -> bool:
+    return all(
+        a.name == b.name and np.array_equal(a.boxes, b.boxes) and np.array_equal(a.attributes, b.attributes)
+        for a, b in zip(found, IMAGES, strict=True)
+    )
+
+
+def test_fddb_folds_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    write_fold(tmp_path, "02", "later\n1\n2 1 0 5 5 1\n")
+    write_fold(tmp_path, "01", FDDB)
+    (tmp_path / "FDDB-fold-01.txt").write_text("not an ellipse list")
+    first, second = load_fddb(tmp_path)
+    assert (first.number, second.number) == ("01", "02")
+    assert [image.name for image in first.images] == ["2002/08/11/big/img_591", "2002/08/26/big/img_265"]
+    assert_array_equal(first.images[0].ellipses, [[123.5833, 85.5495, 1.265839, 269.6934, 161.7812]])
+    assert first.images[1].ellipses.shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a\n1\n2 1 0 5 5\n", "line 3: malformed line"),
+        ("a\n1\n2 0 0 5 5 1\n", "line 3: an ellipse without area"),
+        ("later\n0\n", "later twice"),
+    ],
+)
+def test_bad_ellipse_lists(tmp_path: Path, text: str, told: str) -> None:
+    write_fold(tmp_path, "01", "later\n1\n2 1 0 5 5 1\n")
+    write_fold(tmp_path, "02", text)
+    with pytest.raises(DataError, match=told) as caught:
+        load_fddb(tmp_path)
+    assert caught.value.path == str(tmp_path / "FDDB-fold-02-ellipseList.txt")
+
+
+def test_a_folder_without_folds(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no FDDB annotations in the folder \(expected FDDB-fold-\*"):
+        load_fddb(tmp_path)
+    with pytest.raises(DataError, match="cannot read the folder"):
+        load_fddb(tmp_path / "none")
+
+
+def test_wider_text(tmp_path: Path) -> None:
+    path = tmp_path / "wider_face_val_bbx_gt.txt"
+    path.write_text(WIDER)
+    images = load_wider_text(path)
+    assert same(images)
+    assert images[0].event == "0--Parade"
+    assert images[0].attribute("occlusion").tolist() == [0, 2]
+    assert [image.invalid.tolist() for image in images] == [[False, True], [], [True]]
+
+
+def test_a_wider_attribute_out_of_range(tmp_path: Path) -> None:
+    path = tmp_path / "bbx_gt.txt"
+    path.write_text(WIDER.replace("2 1 1 1 2 1", "3 1 1 1 2 1"))
+    with pytest.raises(DataError, match="line 4: an attribute out of range"):
+        load_wider_text(path)
+
+
+def test_wider_mat_equals_the_text(tmp_path: Path) -> None:
+    write_split(tmp_path / "wider_face_val.mat", IMAGES)
+    assert same(load_wider_split(tmp_path / "wider_face_val.mat"))
+
+
+def test_wider_subset_counts_from_zero(tmp_path: Path) -> None:
+    path = tmp_path / "wider_easy_val.mat"
+    write_subset(path, IMAGES, {"0--Parade/first": [0, 1]})
+    subset = load_wider_subset(path)
+    assert {name: indices.tolist() for name, indices in subset.items()} == {
+        "0--Parade/first": [0, 1],
+        "0--Parade/none": [],
+        "1--Handshaking/flat": [],
+    }
+    write_subset(path, IMAGES, {"0--Parade/first": [2]})
+    with pytest.raises(DataError, match=r"0--Parade/first: an index that is no face \(expected indices 1..2\)"):
+        load_wider_subset(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"x": 1}, "not a file of WIDER FACE"),
+        ({"event_list": np.zeros((2, 2)), "file_list": 1, "face_bbx_list": 1}, "not a file of WIDER FACE"),
+        (
+            {
+                "event_list": cells(["e"]),
+                "file_list": cells([cells(["f"])]),
+                "face_bbx_list": cells([cells([np.zeros((2, 4))])]),
+                **{f"{name}_label_list": cells([cells([np.zeros((1, 1))])]) for name in WIDER_ATTRIBUTES},
+            },
+            "e/f: boxes and labels differ",
+        ),
+    ],
+)
+def test_other_mat_files(tmp_path: Path, content: dict[str, Any], told: str) -> None:
+    savemat(tmp_path / "other.mat", content)
+    with pytest.raises(DataError, match=told):
+        load_wider_split(tmp_path / "other.mat")
+
+
+def test_what_is_no_mat_file(tmp_path: Path) -> None:
+    write_split(tmp_path / "whole.mat", IMAGES)
+    whole = (tmp_path / "whole.mat").read_bytes()
+    for name, content in {"empty": b"", "text": b"hello" * 100, "short": whole[: len(whole) // 2]}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=r"not a .mat file, or a damaged one|cannot read the .mat file"):
+            load_wider_split(tmp_path / name)
+    with pytest.raises(DataError, match="cannot read"):
+        load_wider_split(tmp_path / "missing.mat")
+
+
+def test_a_training_sample_ignores_invalid_faces() -> None:
+    boxes = np.array([[10.0, 20, 40, 20], [0, 0, 10, 10], [95, 50, 20, 20], [200, 200, 5, 5], [5, 5, 0, 3]])
+    attributes = np.zeros((5, 6), np.int8)
+    attributes[1, list(WIDER_ATTRIBUTES).index("invalid")] = 1
+    sample = wider_sample(WiderImage("e/i", boxes, attributes), Path("i.jpg"), (100, 100))
+    assert_allclose(sample.boxes, [[0.3, 0.3, 0.4, 0.2], [0.975, 0.6, 0.05, 0.2]], atol=1e-6)
+    assert_allclose(sample.ignored, [[0.05, 0.05, 0.1, 0.1]], atol=1e-6)
+    assert sample.boxes.dtype == np.float32
+    assert sample.class_ids.tolist() == [0, 0]
+
+
+@pytest.mark.shared
+def test_the_official_files(shared: Path) -> None:
+    folds = load_fddb(shared / "data/fddb/FDDB-folds")
+    assert len(folds) == 10
+    assert sum(len(fold.images) for fold in folds) == 2845
+    assert sum(len(image.ellipses) for fold in folds for image in fold.images) == 5171
+    wider = shared / "data/wider"
+    split = load_wider_split(wider / "wider_face_split/wider_face_val.mat")
+    text = {image.name: image for image in load_wider_text(wider / "wider_face_split/wider_face_val_bbx_gt.txt")}
+    assert len(split) == len(text) == 3226
+    for image in split:
+        assert_array_equal(image.boxes, text[image.name].boxes)
+        assert_array_equal(image.attributes, text[image.name].attributes)
+    easy = load_wider_subset(wider / "ground_truth/wider_easy_val.mat")
+    assert sum(map(len, easy.values())) == 7211

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from eval.images import write_picture
+from tests import red_detector
+
+
+@pytest.fixture(scope="module")
+def table5(root: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("table5", root / "scripts/table5.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["table5"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds/FDDB-fold-01-ellipseList.txt").write_text("d/a\n1\n18 18 0 48 48 1\n")
+    write_picture(tmp_path / "images/d/a.png", red_detector.picture((128, 128), (32, 32, 64, 64)))
+    (tmp_path / "images/d/a.png").rename(tmp_path / "images/d/a.jpg")
+    (tmp_path / "weights").mkdir()
+    return tmp_path
+
+
+def arguments(folder: Path) -> list[str]:
+    options = {"annotations": "folds", "images": "images", "out": "out", "weights": "weights", "cfg": "weights"}
+    return [word for name, value in options.items() for word in (f"--{name}", str(folder / value))]
+
+
+def test_the_table(table5: ModuleType, root: Path) -> None:
+    ours = {"rate": 0.93216, "model_bytes": 246_000, "ms_per_image": 1.26}
+    rows = [(row, ours if row.stem == "ifq-tinier-yolo-face" else None) for row in table5.ROWS]
+    text = table5.table([*rows, ("OpenCV Haar", {"rate": 0.888, "ms_per_image": 77.0})])
+    assert text == (root / "tests/golden/table5.md").read_text()
+
+
+def test_what_is_trained_is_evaluated(table5: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    red_detector.write_model(folder)
+    (folder / "red.cfg").rename(folder / "weights/tinier-yolo-face.cfg")
+    (folder / "red.weights").rename(folder / "weights/tinier-yolo-face.weights")
+    assert table5.main([*arguments(folder), "--haar"]) == 0
+    text = capsys.readouterr().out
+    assert text == (folder / "out/table5.md").read_text()
+    assert "| Tiny-YOLO | not trained | | 63.00 | | 0.92 | |" in text
+    size = (folder / "weights/tinier-yolo-face.weights").stat().st_size
+    assert f"| Tinier-YOLO | {size} | 0.00 | 7.89 | 1.0000 | 0.90 |" in text
+    assert "| OpenCV Haar |  |  |  | 0.0000 |  |" in text
+    assert "on 1 images of FDDB with 1 faces: a subset, not comparable" in text
+    assert (folder / "out/roc.png").is_file()
+    assert (folder / "out/tinier-yolo-face/summary.json").is_file()
+
+
+def test_an_integer_program_comes_before_its_weights(table5: ModuleType, tmp_path: Path) -> None:
+    row = table5.ROWS[3]
+    assert table5.find_model(row, tmp_path, tmp_path) is None
+    (tmp_path / f"{row.stem}.weights").touch()
+    assert table5.find_model(row, tmp_path, tmp_path / "c") == (
+        tmp_path / f"{row.stem}.weights",
+        tmp_path / "c" / f"{row.stem}.cfg",
+    )
+    (tmp_path / f"{row.stem}.ifq").touch()
+    assert table5.find_model(row, tmp_path, tmp_path) == (tmp_path / f"{row.stem}.ifq", None)
+
+
+def test_nothing_trained(table5: ModuleType, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert table5.main(arguments(folder)) == 2
+    assert "no trained network (expected tiny-yolo-face or ifq-tiny-yolo-face" in capsys.readouterr().err
+    assert not (folder / "out").exists()

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tinier_yolo.errors import MediaError, WeightsError
+from tinier_yolo.files import atomic_write
+
+
+def test_a_file_appears_whole_with_ordinary_permissions(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "new" / "a.bin") as file:
+        file.write(b"x")
+        assert not (tmp_path / "new" / "a.bin").exists()
+    (tmp_path / "plain").write_bytes(b"x")
+    assert (tmp_path / "new" / "a.bin").read_bytes() == b"x"
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new" / "a.bin", tmp_path / "plain")]
+    assert modes[0] == modes[1]
+
+
+def test_an_error_in_the_body_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+
+    def write_half() -> None:
+        with atomic_write(tmp_path / "a", "w") as file:
+            file.write("new")
+            raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        write_half()
+    assert (tmp_path / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MediaError, match="cannot write"), atomic_write(tmp_path / "file" / "a"):
+        pass
+    (tmp_path / "folder" / "a").mkdir(parents=True)
+    with (
+        pytest.raises(WeightsError, match=r"folder: cannot write"),
+        atomic_write(tmp_path / "folder", error=WeightsError),
+    ):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
