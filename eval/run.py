@@ -65,13 +65,13 @@ class Run:
         detections: by image name; empty for an image that could not be read.
         sizes: (width, height) by image name, of those that could be read.
         problems: by image name, why an image could not be read.
-        ms_per_image: median time of ``detect`` alone, on one thread, in milliseconds; None where nothing was read.
+        ms_per_image: median time of ``detect`` alone, on one thread, in milliseconds.
     """
 
     detections: Mapping[str, Detections]
     sizes: Mapping[str, tuple[int, int]]
-    problems: Mapping[str, str] = field(default_factory=dict)
-    ms_per_image: float | None = None
+    problems: Mapping[str, str]
+    ms_per_image: float
 
 
 def run_detector(subject: Subject, images: Mapping[str, Path]) -> Run:

@@ -97,21 +97,10 @@ def evaluate_detector(
     others = read_compared(compare)
     run = run_detector(subject, {name: sample.image for name, sample in samples.items()})
     images = {name: LabelledImage.of(samples[name], size) for name, size in run.sizes.items()}
-    results = [
-        _result(name, image, run, Letterbox.fit(image.size, network_size, letter_box).scale[1])
-        for name, image in images.items()
-    ]
-    faces = sum(len(sample.boxes) for sample in samples.values())
-    roc = roc_curve(results, faces, len(samples))
-    summary = {
-        **summarise(results, roc),
-        "network_size": list(network_size),
-        "ignored": sum(len(sample.ignored) for sample in samples.values()),
-        "name": subject.name,
-        **subject.details,
-        "ms_per_image": run.ms_per_image,
-        "missing_images": list(run.problems),
-    }
+    scales = {name: Letterbox.fit(i.size, network_size, letter_box).scale[1] for name, i in images.items()}
+    results = [_result(name, image, run, scales[name]) for name, image in images.items()]
+    roc = roc_curve(results, sum(len(sample.boxes) for sample in samples.values()), len(samples))
+    summary = {**summarise(results, roc), "network_size": list(network_size), **_details(samples, subject, run)}
     if figure and (names := _draw(Path(out), images, results, figure)):
         summary["figure"] = names
     _write_curves(Path(out), results, roc, subject.name, others)
@@ -127,6 +116,16 @@ def summarise(results: Sequence[ImageResult], roc: Roc) -> dict[str, Any]:
         "ap": round(precision_recall(results, faces=roc.faces).average_precision, 6),
         **summary,
         "by_height": [_height_row(results, heights, summary["threshold"]) for heights in HEIGHTS],
+    }
+
+
+def _details(samples: Mapping[str, Sample], subject: Subject, run: Run) -> dict[str, Any]:
+    return {
+        "ignored": sum(len(sample.ignored) for sample in samples.values()),
+        "name": subject.name,
+        **subject.details,
+        "ms_per_image": run.ms_per_image,
+        "missing_images": list(run.problems),
     }
 
 

@@ -56,7 +56,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TinierYoloError: bad options, bad input, or results that cannot be written.
     """
+    from tinier_yolo.media.output_folder import OutputFolder
+
+    OutputFolder(args.out).check()
     summary = {"fddb": _fddb, "wider": _wider, "voc": _voc}[args.benchmark](args)
+    if "ms_per_image" in summary:
+        print(f"{summary['ms_per_image']:.2f} ms an image (median, one thread)")
     print(f"results: {args.out}", file=sys.stderr)
     return _report_missing(summary, from_files=getattr(args, "detections", None) is not None)
 

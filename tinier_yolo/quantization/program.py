@@ -173,6 +173,11 @@ def accumulator_limit(convolution: Convolutional, input_bits: int) -> int:
     return limit
 
 
+def packed_size(convolution: Convolutional) -> int:
+    """The bytes of its sign bits."""
+    return -(-math.prod(convolution.weight_shape) // 8)
+
+
 def threshold_type(limit: int) -> type[np.int16] | type[np.int32]:
     """The narrowest type that holds every threshold, which lie within [-limit - 1, limit + 1]."""
     return np.int16 if limit + 1 <= np.iinfo(np.int16).max else np.int32
@@ -233,7 +238,7 @@ def _quantized_layer(
     convolution, quantizer = substructure.convolution, substructure.quantizer
     assert quantizer is not None, "integer_chain lets no other through"
     limit = accumulator_limit(convolution, bits)
-    packed = _take(tensors, f"{number}.weights", np.uint8, _packed_shape(convolution))
+    packed = _take(tensors, f"{number}.weights", np.uint8, (packed_size(convolution),))
     shape = (convolution.filters, (1 << quantizer.bits) - 1)
     thresholds = _take(tensors, f"{number}.thresholds", threshold_type(limit), shape).astype(np.int32)
     if (np.diff(thresholds, axis=1) < 0).any() or (np.abs(thresholds) > limit + 1).any():
@@ -242,17 +247,13 @@ def _quantized_layer(
 
 
 def _output_layer(tensors: dict[str, NDArray[Any]], number: int, convolution: Convolutional, bits: int) -> OutputLayer:
-    packed = _take(tensors, f"{number}.weights", np.uint8, _packed_shape(convolution))
+    packed = _take(tensors, f"{number}.weights", np.uint8, (packed_size(convolution),))
     multipliers = _take(tensors, f"{number}.multipliers", np.int32, (convolution.filters,))
     biases = _take(tensors, f"{number}.biases", np.int32, (convolution.filters,))
     limit = accumulator_limit(convolution, bits)
     if (np.abs(multipliers.astype(np.int64)) * limit + np.abs(biases.astype(np.int64)) > np.iinfo(np.int32).max).any():
         raise ValueError(f"{number}.multipliers let the output leave int32")
     return OutputLayer(convolution, bits, packed, multipliers, biases)
-
-
-def _packed_shape(convolution: Convolutional) -> tuple[int]:
-    return (-(-math.prod(convolution.weight_shape) // 8),)
 
 
 def _take(tensors: dict[str, NDArray[Any]], name: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -106,8 +106,8 @@ def integer_chain(network: Network) -> tuple[Substructure, ...]:
     head, *rest = last.layers
     if last.quantized:
         raise refusal(head, "the last convolution is quantised: there is no output map")
-    binary = isinstance(head, Convolutional) and head.binary and head.activation == "linear"
-    if not binary or any(isinstance(layer, Convolutional) for layer in rest):
+    several = any(isinstance(layer, Convolutional) for layer in rest)
+    if not isinstance(head, Convolutional) or not head.binary or head.activation != "linear" or several:
         raise _not_quantized(last.layers)
     if [layer.kind for layer in rest] not in ([], ["batchnorm"]) or (rest and head.batch_normalize):
         raise refusal(rest[0], "the last substructure is not {convolution, [batch norm]}")

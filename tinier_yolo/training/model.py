@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from tinier_yolo.darknet.network import (
     BATCH_NORM_EPSILON,
+    LEAKY_SLOPE,
     Activation,
     AvgPool,
     BatchNorm,
@@ -35,7 +36,7 @@ IMAGE_SCALE = 1 / 255
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
-    "leaky": lambda x: functional.leaky_relu(x, 0.1),
+    "leaky": lambda x: functional.leaky_relu(x, LEAKY_SLOPE),
     "relu": functional.relu,
     "logistic": torch.sigmoid,
 }
@@ -51,7 +52,7 @@ class Weighted(nn.Module):
         self.layer, self.scale = layer, scale
         shapes = dict(layer.parameters)
         self.weights = nn.Parameter(torch.empty(shapes["weights"]))
-        nn.init.kaiming_normal_(self.weights, a=0.1)
+        nn.init.kaiming_normal_(self.weights, a=LEAKY_SLOPE)
         self.norm = nn.BatchNorm2d(shapes["biases"][0], BATCH_NORM_EPSILON) if layer.batch_normalize else None
         # A bias before a batch normalisation has no effect that its mean does not undo.
         self.biases = None if self.norm else nn.Parameter(torch.zeros(shapes["biases"]), not followed_by_batch_norm)

@@ -1,0 +1,98 @@
+"""``tinier-yolo summary``: the tables of the shipped cfgs word for word, and what else it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import small_ifq
+from tests.networks import Block, ifq_cfg
+from tinier_yolo.cli import main
+from tinier_yolo.cli.summary import rows
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.quantization import ifq
+from tinier_yolo.runtime.program import Program
+
+Run = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("name", ["tiny-yolo-face", "tinier-yolo-face", "ifq-tiny-yolo-face", "ifq-tinier-yolo-face"])
+def test_the_shipped_networks(root: Path, name: str, capsys: Run) -> None:
+    cfg = root / "cfg" / f"{name}.cfg"
+    assert main(["summary", str(cfg)]) == 0
+    first, _, rest = capsys.readouterr().out.partition("\n")
+    assert first == f"{cfg}: {cfg.stat().st_size:,} bytes on disk"
+    assert rest == (root / "tests" / "golden" / f"summary_{name}.txt").read_text()
+
+
+def test_the_figures_of_the_design(root: Path) -> None:
+    for name, macs, weights in (("tiny", 3.469e9, 15_758_256), ("tinier", 0.5327e9, 1_850_200)):
+        for prefix in ("", "ifq-"):
+            table = rows(Network.load(root / "cfg" / f"{prefix}{name}-yolo-face.cfg"))
+            assert sum(row.macs for row in table) == pytest.approx(macs, rel=5e-4)
+        packed = sum(row.size for row in table if row.weight_bits == 1)
+        assert packed == weights // 8 + 8 * 30
+
+
+def test_program_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Run) -> None:
+    monkeypatch.chdir(tmp_path)
+    small_ifq.write_model(tmp_path)
+    table = {}
+    for arguments in (["small.ifq"], ["small.weights", "--cfg", "small.cfg"], ["small.cfg"]):
+        assert main(["summary", *arguments]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == f"{arguments[0]}: {Path(arguments[0]).stat().st_size:,} bytes on disk"
+        end = next(i for i, line in enumerate(lines) if line.startswith("maps: "))
+        table[arguments[0]] = lines[1:end]
+        if arguments[0] == "small.ifq":
+            assert lines[end + 1] == "classes: face; images: letterbox, rgb"
+            assert lines[end + 2] == "output in units of 2^-14"
+            assert lines[end + 3].startswith("proof: channels 40, ")
+            assert lines[-1] == f"sha256: {Program.load('small.ifq').metadata['sha256']}"
+        elif arguments[0] == "small.weights":
+            assert lines[-1].endswith("0 images seen")
+    assert table["small.ifq"] == table["small.weights"] == table["small.cfg"]
+
+
+def test_bytes_are_those_of_the_tensors(tmp_path: Path) -> None:
+    model, _, _ = small_ifq.write_model(tmp_path)
+    tensors, _ = ifq.unpack(model.read_bytes())
+    # The table rounds the flips of each layer up to bytes, the file those of all together.
+    assert sum(row.size for row in rows(Network.parse(small_ifq.CFG))) == sum(t.nbytes for t in tensors.values())
+
+
+def test_a_network_that_is_only_partly_quantised(tmp_path: Path, capsys: Run) -> None:
+    text = ifq_cfg([Block(8, pool=(2, 2)), Block(8)], 32, 32).replace("binary=1", "binary=0", 1)
+    (tmp_path / "x.cfg").write_text(text)
+    assert main(["summary", str(tmp_path / "x.cfg")]) == 0
+    table = rows(Network.parse(text))
+    assert [row.weight_bits for row in table if row.weight_bits] == [32, 1, 1]
+    assert table[0].size == 4 * table[0].parameters
+    assert np.prod([row.macs for row in table if row.macs]) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["small.weights"], "small.weights: weights without their cfg (expected --cfg FILE)"),
+        (["small.ifq", "--cfg", "small.cfg"], "small.ifq: an .ifq needs no cfg"),
+        (["no.ifq"], "no.ifq: cannot read the model"),
+        (["broken.ifq"], "broken.ifq: truncated"),
+        (["small.ifq", "--cfg", "no.cfg"], "small.ifq: an .ifq needs no cfg"),
+        (["small.weights", "--cfg", "other.cfg"], "small.weights"),
+    ],
+)
+def test_bad_input_is_refused(
+    arguments: list[str], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, _, _ = small_ifq.write_model(tmp_path)
+    Path("broken.ifq").write_bytes(model.read_bytes()[:-9])
+    Path("other.cfg").write_text(small_ifq.CFG.replace("filters=8", "filters=9", 1))
+    assert main(["summary", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"tinier-yolo: {problem}")
+    assert captured.err.count("\n") == 1

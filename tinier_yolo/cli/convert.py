@@ -1,0 +1,55 @@
+"""``tinier-yolo convert``: a trained IFQ network -> an integer program."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("cfg", metavar="CFG", help="the network: binary convolutions, quantised maps")
+    parser.add_argument("weights", metavar="WEIGHTS", help="its trained .weights")
+    parser.add_argument("-o", "--output", metavar="MODEL.ifq", required=True, help="the program to write")
+    parser.add_argument("--names", metavar="FILE", help="class names, one a line (default: face, for one class)")
+    parser.add_argument(
+        "--fraction-bits", type=int, default=14, metavar="M", help="fraction bits of the output map (default 14)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert, print the proof, write the program.
+
+    Raises:
+        TinierYoloError: a file is bad, or the network has no integer program.
+    """
+    import hashlib
+    from pathlib import Path
+
+    from tinier_yolo import __version__
+    from tinier_yolo.darknet.data import load_names
+    from tinier_yolo.darknet.network import Network
+    from tinier_yolo.darknet.weights import load_weights, read_header
+    from tinier_yolo.errors import UsageError
+    from tinier_yolo.quantization.convert import convert
+
+    if Path(args.output).suffix != ".ifq":
+        raise UsageError("not a name for a program", path=args.output, expected="a name that ends in .ifq")
+    if not 0 <= args.fraction_bits <= 30:
+        raise UsageError("bad number of fraction bits", expected="0..30", found=args.fraction_bits)
+    network = Network.load(args.cfg)
+    names = load_names(args.names) if args.names else ("face",)
+    parameters = load_weights(args.weights, network)
+    data = Path(args.weights).read_bytes()
+    provenance = {
+        "weights": Path(args.weights).name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "images_seen": str(read_header(data, args.weights).images_seen),
+        "converter": f"tinier-yolo {__version__}",
+    }
+    conversion = convert(
+        network, parameters, class_names=names, provenance=provenance, fraction_bits=args.fraction_bits
+    )
+    conversion.program.save(args.output)
+    print(conversion.proof)
+    print(f"{args.output}: {Path(args.output).stat().st_size:,} bytes")
+    return 0
