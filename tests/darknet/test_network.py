@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tinier_yolo.darknet.network import Convolutional, MaxPool, Network, Region, Shape
+from tinier_yolo.darknet.layers import Convolutional, MaxPool, Region, Shape
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import CfgError
 
 CFGS = ["tiny-yolo-face", "tinier-yolo-face", "ifq-tiny-yolo-face", "ifq-tinier-yolo-face"]

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import naive
-from tinier_yolo.darknet.network import Network, Region
+from tinier_yolo.darknet.layers import Region
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.detection.region import MAX_LOG_SIZE, decode, integer_threshold
 
 

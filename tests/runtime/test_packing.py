@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests import naive
 from tests.networks import Block, ifq_cfg, random_image, random_program
-from tinier_yolo.darknet.network import MaxPool, Network, Shape
+from tinier_yolo.darknet.layers import MaxPool, Shape
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
 from tinier_yolo.runtime.kernels_image import pack_image
 from tinier_yolo.runtime.packing import (

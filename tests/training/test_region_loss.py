@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tests.training.conftest import REGION
-from tinier_yolo.darknet.network import Network, Region
+from tinier_yolo.darknet.layers import Region
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.training.dataset import Batch
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.region_loss import FACE_PRIOR, expect_background, region_loss

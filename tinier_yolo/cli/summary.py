@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinier_yolo.darknet.network import Layer, Network
+    from tinier_yolo.darknet.layers import Layer
+    from tinier_yolo.darknet.network import Network
     from tinier_yolo.quantization.program import Program
 
 _FLOAT_BITS = 32
@@ -87,7 +88,7 @@ def rows(network: Network) -> tuple[Row, ...]:
 
 def table(network: Network) -> Iterator[str]:
     """The lines of the table."""
-    from tinier_yolo.darknet.network import Convolutional
+    from tinier_yolo.darknet.layers import Convolutional
 
     yield f"input {network.input}, output {network.output}, stride {network.stride}"
     yield ""
@@ -122,7 +123,8 @@ def _grouped(number: int) -> str:
 def _row(layer: Layer, integer: tuple[int, int | None] | None) -> Row:
     import math
 
-    from tinier_yolo.darknet.network import Connected, Convolutional, Cost, Dropout, Region
+    from tinier_yolo.darknet.layers import Convolutional, Region
+    from tinier_yolo.darknet.network import Connected, Cost, Dropout
 
     parameters = sum(math.prod(shape) for _, shape in layer.parameters)
     if integer is not None:
@@ -146,7 +148,7 @@ def _row(layer: Layer, integer: tuple[int, int | None] | None) -> Row:
 
 
 def _name(layer: Layer) -> str:
-    from tinier_yolo.darknet.network import Activation, Convolutional, MaxPool, Region
+    from tinier_yolo.darknet.layers import Activation, Convolutional, MaxPool, Region
 
     if isinstance(layer, Convolutional):
         return f"{layer.kind} {layer.size}x{layer.size}/{layer.stride}"

@@ -1,7 +1,6 @@
 """Sections -> Network: layers with their shapes resolved.
 
-Each section has one small creator, ``(section, input shape) -> layer``; the table ``_CREATORS`` names them. A layer
-knows its shapes, its parameters in the order of a .weights file, and its multiply-accumulates; it computes nothing.
+Each section has one small creator, ``(section, input shape) -> layer``; the table ``_CREATORS`` names them.
 """
 
 from __future__ import annotations
@@ -10,198 +9,29 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple
 
 from tinier_yolo.darknet.cfg import Section, did_you_mean, parse_cfg, read_cfg_text
+from tinier_yolo.darknet.layers import (
+    Activation,
+    AvgPool,
+    BatchNorm,
+    Connected,
+    Convolutional,
+    Cost,
+    Dropout,
+    Layer,
+    MaxPool,
+    Region,
+    Shape,
+    Softmax,
+)
 from tinier_yolo.errors import CfgError, PathLike
 
 MAX_DIMENSION = 16_384
-#: Under the square root of every batch normalisation, here and in every export.
-BATCH_NORM_EPSILON = 1e-5
-#: What ``activation=leaky`` multiplies negative values by.
-LEAKY_SLOPE = 0.1
 
 ACTIVATIONS = ("linear", "leaky", "relu", "logistic")
 QUANTIZERS = ("uniform", "half-wave")
 POLICIES = ("constant", "step", "steps", "exp", "poly", "sig", "cosine")
-
-
-class Shape(NamedTuple):
-    """The shape of a feature map: channels, height, width."""
-
-    channels: int
-    height: int
-    width: int
-
-    @property
-    def size(self) -> int:
-        """The number of values."""
-        return self.channels * self.height * self.width
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}x{self.channels}"
-
-
-#: Name and shape of one array of a layer.
-Parameter = tuple[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What all layers have: the cfg line, the section's index, input and output shape."""
-
-    kind: ClassVar[str] = ""
-    section: Section
-    input: Shape
-    output: Shape
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """The layer's arrays in the order in which a .weights file holds them."""
-        return ()
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates for one image."""
-        return 0
-
-
-@dataclass(frozen=True)
-class Convolutional(Layer):
-    """``[convolutional]``: weights (filters, channels, size, size); ``padding`` cells of zero on every side."""
-
-    kind = "convolutional"
-    filters: int
-    size: int
-    stride: int
-    padding: int
-    activation: str
-    batch_normalize: bool
-    binary: bool
-
-    @property
-    def weight_shape(self) -> tuple[int, int, int, int]:
-        """(filters, channels, size, size)."""
-        return self.filters, self.input.channels, self.size, self.size
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Biases, the three of batch normalisation where there is one, weights."""
-        names = ("biases", "scales", "means", "variances") if self.batch_normalize else ("biases",)
-        return (*((name, (self.filters,)) for name in names), ("weights", self.weight_shape))
-
-    @property
-    def macs(self) -> int:
-        """One for each weight at each output cell."""
-        return math.prod(self.weight_shape) * self.output.height * self.output.width
-
-
-@dataclass(frozen=True)
-class MaxPool(Layer):
-    """``[maxpool]``: ``padding`` cells in all, the odd one at the right and the bottom; a padded cell never wins."""
-
-    kind = "maxpool"
-    size: int
-    stride: int
-    padding: int
-
-
-@dataclass(frozen=True)
-class BatchNorm(Layer):
-    """``[batchnorm]`` of its own, as it follows a pool. Arrays in the order of AlexeyAB's and hank-ai's Darknet.
-
-    (pjreddie's writes no biases for this section, and so loses them.)
-    """
-
-    kind = "batchnorm"
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Biases, scales, means, variances, each (channels,)."""
-        return tuple((name, (self.input.channels,)) for name in ("biases", "scales", "means", "variances"))
-
-
-@dataclass(frozen=True)
-class Activation(Layer):
-    """``[activation]``: ``hwgq`` quantises to levels 0..2^bits - 1, the others are float functions."""
-
-    kind = "activation"
-    activation: str
-    bits: int = 0
-    quantizer: str = "uniform"
-
-
-@dataclass(frozen=True)
-class Region(Layer):
-    """``[region]``: the output of YOLOv2. ``anchors`` are (width, height) pairs in cells of the output map."""
-
-    kind = "region"
-    anchors: tuple[tuple[float, float], ...]
-    classes: int
-    softmax: bool
-    rescore: bool
-    thresh: float
-    jitter: float
-    random: bool
-    object_scale: float
-    noobject_scale: float
-    class_scale: float
-    coord_scale: float
-
-
-@dataclass(frozen=True)
-class Connected(Layer):
-    """``[connected]``: every input value to every output; weights (output, input)."""
-
-    kind = "connected"
-    activation: str
-    batch_normalize: bool
-    binary: bool
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Biases, weights, then the three of batch normalisation: Darknet's order for this section."""
-        outputs = self.output.size
-        norm = ("scales", "means", "variances") if self.batch_normalize else ()
-        return (
-            ("biases", (outputs,)),
-            ("weights", (outputs, self.input.size)),
-            *((name, (outputs,)) for name in norm),
-        )
-
-    @property
-    def macs(self) -> int:
-        """One for each weight."""
-        return self.output.size * self.input.size
-
-
-@dataclass(frozen=True)
-class Dropout(Layer):
-    """``[dropout]``: only training sees it."""
-
-    kind = "dropout"
-    probability: float
-
-
-@dataclass(frozen=True)
-class AvgPool(Layer):
-    """``[avgpool]``: the mean of each channel."""
-
-    kind = "avgpool"
-
-
-@dataclass(frozen=True)
-class Softmax(Layer):
-    """``[softmax]`` over all values."""
-
-    kind = "softmax"
-
-
-@dataclass(frozen=True)
-class Cost(Layer):
-    """``[cost]``: only training sees it."""
-
-    kind = "cost"
 
 
 @dataclass(frozen=True)

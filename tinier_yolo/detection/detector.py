@@ -8,7 +8,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.network import MAX_DIMENSION, Activation, Convolutional, Network
+from tinier_yolo.darknet.layers import Activation, Convolutional
+from tinier_yolo.darknet.network import MAX_DIMENSION, Network
 from tinier_yolo.darknet.weights import load_weights
 from tinier_yolo.detection.boxes import clip, nms
 from tinier_yolo.detection.detections import Detections

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.network import Region
+from tinier_yolo.darknet.layers import Region
 from tinier_yolo.detection.detections import Detections
 
 #: tw and th are cut off here: e^16 is 9 million times the anchor, larger than any image, and far from an overflow.

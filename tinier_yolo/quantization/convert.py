@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinier_yolo.darknet.network import Activation, Network
+from tinier_yolo.darknet.layers import Activation
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import ConversionError
 from tinier_yolo.quantization.float64 import IMAGE_BITS, IMAGE_STEP, RealSubstructure

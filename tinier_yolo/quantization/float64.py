@@ -12,7 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.network import BATCH_NORM_EPSILON, MaxPool, Network
+from tinier_yolo.darknet.layers import BATCH_NORM_EPSILON, MaxPool
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.quantization.hwgq import binarize, quantizer_for
 from tinier_yolo.quantization.substructures import Substructure, integer_chain

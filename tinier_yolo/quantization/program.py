@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.network import Convolutional, MaxPool, Network
+from tinier_yolo.darknet.layers import Convolutional, MaxPool
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import PathLike, ProgramError, TinierYoloError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.quantization import ifq

@@ -11,17 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tinier_yolo.darknet.network import (
-    Activation,
-    BatchNorm,
-    Convolutional,
-    Cost,
-    Dropout,
-    Layer,
-    MaxPool,
-    Network,
-    Region,
-)
+from tinier_yolo.darknet.layers import Activation, BatchNorm, Convolutional, Cost, Dropout, Layer, MaxPool, Region
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import ConversionError
 
 LayerT = TypeVar("LayerT", bound=Layer)

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from tinier_yolo.darknet.network import (
+from tinier_yolo.darknet.layers import (
     BATCH_NORM_EPSILON,
     LEAKY_SLOPE,
     Activation,
@@ -23,9 +23,9 @@ from tinier_yolo.darknet.network import (
     Dropout,
     Layer,
     MaxPool,
-    Network,
     Region,
 )
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import WeightsError
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.network import Convolutional, MaxPool, Shape
+from tinier_yolo.darknet.layers import Convolutional, MaxPool, Shape
 from tinier_yolo.errors import UsageError
 from tinier_yolo.quantization.program import BinaryConvolution, OutputLayer, QuantizedLayer
 from tinier_yolo.runtime.kernels_image import CHANNELS, COLUMNS, PATTERNS, ROWS, TERMS

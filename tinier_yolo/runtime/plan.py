@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.network import MaxPool, Shape
+from tinier_yolo.darknet.layers import MaxPool, Shape
+from tinier_yolo.quantization.float64 import IMAGE_BITS
 from tinier_yolo.quantization.program import Program, QuantizedLayer
 from tinier_yolo.quantization.substructures import Substructure, integer_chain
 from tinier_yolo.runtime import kernels, kernels_image
@@ -86,7 +87,10 @@ class Step:
         kernel: called with the image if ``takes_image``, the arguments, and a range of units.
         arguments: see ``kernel``.
         units: how many units there are; any ranges that cover them do, in any order.
+        target: the map that it writes; None for the output's.
         takes_image: see ``kernel``.
+        macs: multiply-accumulates of its convolution; 0 where it has none.
+        planes: bits of a level of its input map.
     """
 
     name: str
@@ -94,7 +98,10 @@ class Step:
     kernel: Callable[..., None]
     arguments: tuple[Any, ...]
     units: int
+    target: PackedMap | None = None
     takes_image: bool = False
+    macs: int = 0
+    planes: int = 0
 
     def run(self, image: Bytes) -> None:
         """Do all units."""
@@ -137,7 +144,7 @@ class Plan:
         for number, (substructure, layer) in enumerate(zip(quantized, packed.layers, strict=True)):
             target = PackedMap.of(substructure.layers[-1].output, layer.layer.bits, borders[number + 1])
             if source is None and PackedImageLayer.fits(layer.layer, image):
-                steps.append(_image_step(layer, target))
+                steps.append(_image_step(layer, target, substructure.convolution.macs))
             else:
                 if source is None:
                     source = PackedMap.of(image, layer.layer.input_bits, borders[0])
@@ -151,6 +158,11 @@ class Plan:
         result, step = _output_step(packed, last, source)
         return cls((*steps, step), tuple(maps), result, last.convolution.output)
 
+    @property
+    def map_bytes(self) -> int:
+        """The memory of all maps: those of the layers, the unpooled and the packed image's, and the output's."""
+        return sum(step.target.data.nbytes for step in self.steps if step.target) + self.result.nbytes
+
     def run(self, image: Bytes) -> Int32:
         """The output map, int32 (channels, height, width), a new array."""
         for step in self.steps:
@@ -160,18 +172,20 @@ class Plan:
         return np.ascontiguousarray(cells.transpose(2, 0, 1))
 
 
-def _image_step(layer: PackedLayer, target: PackedMap) -> Step:
+def _image_step(layer: PackedLayer, target: PackedMap, macs: int) -> Step:
     packed, layout = PackedImageLayer.of(layer.layer), target.layout
     cells = layout.cells()
     arguments = (packed.terms, packed.signs, packed.thresholds, packed.flips, target.data)
     place = (layout.plane_bytes, layout.planes, int(cells[0, 0]), layout.row_bytes)
     units = 2 * layout.shape.height // kernels_image.ROWS
-    return Step("convolve image, pool", 0, kernels_image.convolve_image, (*arguments, *place), units, True)
+    return Step(
+        "convolve image, pool", 0, kernels_image.convolve_image, (*arguments, *place), units, True, macs, IMAGE_BITS
+    )
 
 
 def _pack_step(target: PackedMap) -> Step:
     arguments = (target.data, target.layout.plane_bytes, target.layout.cells().ravel())
-    return Step("pack image", 0, kernels_image.pack_image, arguments, target.layout.shape.height, True)
+    return Step("pack image", 0, kernels_image.pack_image, arguments, target.layout.shape.height, target, True)
 
 
 def _layer_steps(
@@ -180,25 +194,21 @@ def _layer_steps(
     pool, convolution, flips = substructure.pool, substructure.convolution, layer.thresholds.flips
     _, height, width = convolution.output
     windows = source.layout.windows(convolution, height, width).ravel()
-    if pool is None:
-        return [_convolve_step(number, layer, source, windows, target, flips)]
-    if (pool.size, pool.stride) != (2, 2):
-        # The maximum of levels is the level of the maximum as long as no level has been reversed.
-        unpooled = PackedMap.of(convolution.output, layer.layer.bits, 0)
-        convolve = _convolve_step(number, layer, source, windows, unpooled, np.zeros_like(flips))
-        return [convolve, _pool_step(number, pool, layer, unpooled, target)]
-    pooled = windows[pooled_cells(pool, height, width, target.layout.shape)].ravel()
-    cells = target.layout.cells().ravel()
-    arguments = (*_sums(source, layer.weights, pooled), *_levels(layer.thresholds, flips, target, cells))
-    return [Step("convolve, pool", number, kernels.convolve_pool, arguments, cells.size)]
-
-
-def _convolve_step(
-    number: int, layer: PackedLayer, source: PackedMap, windows: Int32, target: PackedMap, flips: Words
-) -> Step:
-    windows, cells = _quads(windows), _quads(target.layout.cells().ravel())
-    arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, target, cells))
-    return Step("convolve", number, kernels.convolve, arguments, cells.size // QUAD)
+    macs, planes = convolution.macs, source.layout.planes
+    if pool is not None and (pool.size, pool.stride) == (2, 2):
+        windows = windows[pooled_cells(pool, height, width, target.layout.shape)].ravel()
+        cells = target.layout.cells().ravel()
+        arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, target, cells))
+        return [
+            Step("convolve, pool", number, kernels.convolve_pool, arguments, cells.size, target, False, macs, planes)
+        ]
+    # The maximum of levels is the level of the maximum as long as no level has been reversed.
+    made = target if pool is None else PackedMap.of(convolution.output, layer.layer.bits, 0)
+    flips = flips if pool is None else np.zeros_like(flips)
+    windows, cells = _quads(windows), _quads(made.layout.cells().ravel())
+    arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, made, cells))
+    convolve = Step("convolve", number, kernels.convolve, arguments, cells.size // QUAD, made, False, macs, planes)
+    return [convolve] if pool is None else [convolve, _pool_step(number, pool, layer, made, target)]
 
 
 def _pool_step(number: int, pool: MaxPool, layer: PackedLayer, source: PackedMap, target: PackedMap) -> Step:
@@ -207,7 +217,7 @@ def _pool_step(number: int, pool: MaxPool, layer: PackedLayer, source: PackedMap
     windows, cells = source.layout.cells().ravel()[picked].ravel(), target.layout.cells().ravel()
     given = (source.data, source.layout.plane_bytes, source.layout.planes, windows, pool.size**2)
     made = (layer.thresholds.flip_bytes, target.data, target.layout.plane_bytes, cells)
-    return Step("pool", number, kernels.pool, (*given, *made), cells.size)
+    return Step("pool", number, kernels.pool, (*given, *made), cells.size, target)
 
 
 def _output_step(packed: PackedProgram, last: Substructure, source: PackedMap) -> tuple[Int32, Step]:
@@ -216,7 +226,10 @@ def _output_step(packed: PackedProgram, last: Substructure, source: PackedMap) -
     result = aligned((windows.size, packed.output.biases.size), np.int32)
     numbers = (packed.output.multipliers, packed.output.biases, result.reshape(-1))
     arguments = (*_sums(source, packed.output_weights, windows), *numbers)
-    return result, Step("convolve", len(packed.layers), kernels.convolve_affine, arguments, windows.size // QUAD)
+    macs, planes, units = last.convolution.macs, source.layout.planes, windows.size // QUAD
+    return result, Step(
+        "convolve", len(packed.layers), kernels.convolve_affine, arguments, units, None, False, macs, planes
+    )
 
 
 def _sums(source: PackedMap, weights: PackedWeights, windows: Int32) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.network import MaxPool
+from tinier_yolo.darknet.layers import MaxPool
 from tinier_yolo.quantization.program import Program
 
 Levels = NDArray[np.uint8]

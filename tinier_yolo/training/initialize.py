@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinier_yolo.darknet.network import BatchNorm, Convolutional, MaxPool, Network
+from tinier_yolo.darknet.layers import BatchNorm, Convolutional, MaxPool
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, count_values, load_arrays, load_weights, weights_length
 from tinier_yolo.errors import PathLike
 

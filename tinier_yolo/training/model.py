@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinier_yolo.darknet.network import (
+from tinier_yolo.darknet.layers import (
     BATCH_NORM_EPSILON,
     LEAKY_SLOPE,
     Activation,
@@ -26,8 +26,8 @@ from tinier_yolo.darknet.network import (
     Dropout,
     Layer,
     MaxPool,
-    Network,
 )
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.quantization.hwgq import quantizer_for
 from tinier_yolo.training.quantizers import binary_sign, filter_scale, quantize_levels

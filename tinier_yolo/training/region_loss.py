@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tinier_yolo.darknet.network import Region
+from tinier_yolo.darknet.layers import Region
 from tinier_yolo.training.dataset import Batch
 from tinier_yolo.training.model import DarknetModel, Weighted
 
