@@ -46,5 +46,5 @@ def write_picture(path: PathLike, rgb: NDArray[np.uint8]) -> None:
         raise MediaError("no format for pictures", path=path, expected=".png or .jpg") from error
     if not fine:
         raise MediaError("cannot encode the picture", path=path)
-    with atomic_write(path) as file:
+    with atomic_write(path, durable=False) as file:
         file.write(data.tobytes())

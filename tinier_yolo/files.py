@@ -13,8 +13,10 @@ from tinier_yolo.errors import MediaError, PathLike, TinierYoloError
 
 
 @contextmanager
-def atomic_write(path: PathLike, mode: str = "wb", error: type[TinierYoloError] = MediaError) -> Iterator[IO[Any]]:
-    """Open a temporary sibling of ``path`` for writing; on leaving, flush it to disk and rename it to ``path``.
+def atomic_write(
+    path: PathLike, mode: str = "wb", error: type[TinierYoloError] = MediaError, durable: bool = True
+) -> Iterator[IO[Any]]:
+    """Open a temporary sibling of ``path`` for writing; on leaving, flush it and rename it to ``path``.
 
     If the body raises, the sibling is removed and ``path`` stays as it was.
 
@@ -22,6 +24,8 @@ def atomic_write(path: PathLike, mode: str = "wb", error: type[TinierYoloError] 
         path: the file to write; its folder is made if it is missing.
         mode: ``"wb"`` or ``"w"`` (UTF-8, newlines as they are).
         error: the class of the error to raise.
+        durable: wait until the disk has it, so that not even a power cut leaves an empty file. Not for what is written
+            by the hundred and can be made again.
 
     Raises:
         TinierYoloError: of class ``error``, where the file system refuses.
@@ -35,7 +39,8 @@ def atomic_write(path: PathLike, mode: str = "wb", error: type[TinierYoloError] 
         with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         _grant_default_permissions(temporary)
         Path(temporary).replace(target)
         temporary = None

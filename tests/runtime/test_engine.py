@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from tests.networks import REGION, Block, ifq_cfg, random_image, random_parameters, random_program
+from tests.runtime.test_kernels import TWINS
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import CfgError, UsageError
 from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.fixed_point import FixedPoint
 from tinier_yolo.quantization.float64 import evaluate
 from tinier_yolo.runtime import engine as engine_module
-from tinier_yolo.runtime import reference
+from tinier_yolo.runtime import kernels_parallel, reference
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.program import Program
 
@@ -82,6 +83,27 @@ def test_buffers_are_made_once_for_a_size_and_a_few_sizes_are_kept() -> None:
     for width in range(256, 256 + 32 * engine_module.KEPT_SIZES, 32):
         engine.plan(32, width)
     assert engine.plan(32, 32) is not first
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_several_threads_give_the_same(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels_parallel, "usable_threads", lambda wanted: wanted)
+    monkeypatch.setattr(kernels_parallel, "set_threads", lambda _: None)
+    rng = np.random.default_rng(7)
+    text = ifq_cfg([Block(9, pool=(2, 2)), Block(35, pool=(2, 1)), Block(20, bits=3), Block(8, pool=(2, 2))], 96, 64)
+    for channels in (3, 4):
+        image = random_image(rng, 64, 96, channels)
+        program = random_program(text.replace("channels=3", f"channels={channels}"), rng, image)
+        engine = Engine(program, threads)
+        assert engine.threads == threads
+        maps, output = engine.run_maps(image)
+        expected, expected_output = Engine(program).run_maps(image)
+        for found, wanted in zip([*maps, output], [*expected, expected_output], strict=True):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_every_kernel_has_a_parallel_form() -> None:
+    assert {kernel.__name__ for kernel in kernels_parallel.PARALLEL} == set(TWINS)
 
 
 def test_what_is_no_image_for_the_network_is_refused() -> None:

@@ -123,8 +123,7 @@ def _grouped(number: int) -> str:
 def _row(layer: Layer, integer: tuple[int, int | None] | None) -> Row:
     import math
 
-    from tinier_yolo.darknet.layers import Convolutional, Region
-    from tinier_yolo.darknet.network import Connected, Cost, Dropout
+    from tinier_yolo.darknet.layers import Connected, Convolutional, Cost, Dropout, Region
 
     parameters = sum(math.prod(shape) for _, shape in layer.parameters)
     if integer is not None:

@@ -69,7 +69,7 @@ def write_image(path: PathLike, rgb: NDArray[np.uint8]) -> None:
     if not encoded:
         height, width = rgb.shape[:2]
         raise MediaError("OpenCV cannot encode the picture", path=path, found=f"{width}x{height} pixels as {suffix}")
-    with atomic_write(path) as file:
+    with atomic_write(path, durable=False) as file:
         file.write(data.tobytes())
 
 

@@ -23,14 +23,18 @@ class Engine:
 
     Args:
         program: the program.
-        threads: how many threads share an image.
+        threads: how many threads share an image, at most; one where the machine has no fast way to share.
+
+    Attributes:
+        program: the program.
+        threads: how many threads it uses.
     """
 
     def __init__(self, program: Program, threads: int = 1) -> None:
         if threads < 1:
             raise UsageError("bad number of threads", expected="at least 1", found=threads)
         self.program = program
-        self.threads = threads
+        self.threads = _usable(threads)
         self._packed = PackedProgram.of(program)
         self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
 
@@ -47,13 +51,13 @@ class Engine:
             UsageError: the image is of another type or shape.
         """
         image = self._checked(image)
-        return self.plan(*image.shape[:2]).run(image)
+        return self._run(self.plan(*image.shape[:2]), image)
 
     def run_maps(self, image: Bytes) -> tuple[list[Bytes], Int32]:
         """Every map that ``run`` makes: the levels of each layer, uint8 (channels, height, width), and the output."""
         image = self._checked(image)
         plan = self.plan(*image.shape[:2])
-        output = plan.run(image)
+        output = self._run(plan, image)
         return [packed.levels() for packed in plan.maps], output
 
     def plan(self, height: int, width: int) -> Plan:
@@ -71,6 +75,13 @@ class Engine:
         self._plans.move_to_end(size)
         return self._plans[size]
 
+    def _run(self, plan: Plan, image: Bytes) -> Int32:
+        if self.threads > 1:
+            from tinier_yolo.runtime.kernels_parallel import set_threads
+
+            set_threads(self.threads)  # Numba keeps the number for each calling thread.
+        return plan.run(image, self.threads)
+
     def _checked(self, image: Bytes) -> Bytes:
         channels = self.program.network.input.channels
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
@@ -81,3 +92,11 @@ class Engine:
             )
         # The kernels are compiled for one kind of array: contiguous, and not marked as read-only.
         return np.require(image, requirements=("C", "W"))
+
+
+def _usable(threads: int) -> int:
+    if threads == 1:
+        return 1
+    from tinier_yolo.runtime.kernels_parallel import usable_threads
+
+    return usable_threads(threads)

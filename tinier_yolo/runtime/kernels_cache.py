@@ -26,11 +26,20 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 def kernel(function: FunctionT) -> FunctionT:
     """Compile at the first call, with this call's types; load from disk where another process has compiled it."""
+    return _compiled(function, parallel=False)
+
+
+def parallel_kernel(function: FunctionT) -> FunctionT:
+    """The same for a function whose ``numba.prange`` loops run on several threads."""
+    return _compiled(function, parallel=True)
+
+
+def _compiled(function: FunctionT, parallel: bool) -> FunctionT:
     folder = cache_folder()
     given = _settings.CACHE_DIR
     try:
         _settings.CACHE_DIR = "" if folder is None else str(folder)
-        compile_: Any = numba.njit(nogil=True, cache=folder is not None)
+        compile_: Any = numba.njit(nogil=True, parallel=parallel, cache=folder is not None)
         return cast("FunctionT", compile_(function))
     finally:
         _settings.CACHE_DIR = given  # It is global, and others in this process use Numba too.

@@ -3,8 +3,7 @@
 Popcount would need eight planes for the image. Where the first convolution is 3x3 with a 2x2 pool, as in YOLO, sums of
 bytes are quicker. Here a vector's lanes are pixels of a row, int16. The three taps of one row of a filter, in one
 channel, are +-(l + m + r), +-(l + m - r), +-(l - m + r) or +-(l - m - r): the four sums ("patterns") are made once for
-each row of the image, and a filter adds up nine of them with their signs. x ^ -1 is -x - 1: the ones that this takes
-away too many are in the thresholds.
+each row of the image, and a filter adds or subtracts nine of them.
 
 ``pack_image`` makes the eight planes for first layers of any other shape.
 """
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels_cache import inlined, kernel
 from tinier_yolo.runtime.kernels_vectors import (
+    Vector,
     add_shorts,
-    add_signed,
     copy_sixteen,
     neighbour_maximum,
     short_maximum,
@@ -90,8 +89,12 @@ def convolve_image(
                 for byte in range(flips.size):
                     bits[:] = flips[byte]
                     for f in range(8 * byte, min(8 * byte + 8, len(terms))):
-                        _toggle_filter(patterns, row * _ROW_SIZE, terms, signs, thresholds, f, bits)
-                    _store_rows(bits, target, cell + byte, plane, planes, row_bytes, flips.size)
+                        best = _pooled_sums(patterns, row * _ROW_SIZE, terms, signs, f)
+                        _toggle(bits, best, thresholds, f)
+                    for p in range(planes):
+                        place = p * plane + cell + byte
+                        _store_row(bits, 32 * p, target, place, flips.size, width)
+                        _store_row(bits, 32 * p + 16, target, place + row_bytes, flips.size, width)
 
 
 @inlined
@@ -122,35 +125,42 @@ def _make_patterns(samples: Int16, left: int, step: int, patterns: Int16) -> Non
 
 
 @inlined
-def _toggle_filter(
-    patterns: Int16, start: int, terms: Int32, signs: Int32, thresholds: Int16, f: int, bits: Bytes
-) -> None:
-    # Toggles one filter's bit in four rows of 32 columns, which the pool makes two rows of 16: 32 bytes a plane.
+def _pooled_sums(patterns: Int16, start: int, terms: Int32, signs: Int32, f: int) -> Vector:
+    # The sums of filter f in four rows of 32 columns, pooled to two rows of 16.
     v0, v1, v2, v3 = short_zeros(), short_zeros(), short_zeros(), short_zeros()
     for t in range(TERMS):
         at, sign = start + terms[f, t], signs[f, t]
-        v0 = add_signed(v0, patterns, at, sign)
-        v1 = add_signed(v1, patterns, at + _ROW_SIZE, sign)
-        v2 = add_signed(v2, patterns, at + 2 * _ROW_SIZE, sign)
-        v3 = add_signed(v3, patterns, at + 3 * _ROW_SIZE, sign)
-    best = neighbour_maximum(short_maximum(v0, v1), short_maximum(v2, v3))
-    for i in range(thresholds.shape[1]):
-        plane = 0
-        while (i + 1) & ((1 << plane) - 1) == 0:
-            toggle_above(bits, 32 * plane, best, thresholds[f, i], 1 << (f & 7))
-            plane += 1
+        if sign == 0:
+            v0 = add_shorts(v0, patterns, at)
+            v1 = add_shorts(v1, patterns, at + _ROW_SIZE)
+            v2 = add_shorts(v2, patterns, at + 2 * _ROW_SIZE)
+            v3 = add_shorts(v3, patterns, at + 3 * _ROW_SIZE)
+        else:
+            v0 = subtract_shorts(v0, patterns, at)
+            v1 = subtract_shorts(v1, patterns, at + _ROW_SIZE)
+            v2 = subtract_shorts(v2, patterns, at + 2 * _ROW_SIZE)
+            v3 = subtract_shorts(v3, patterns, at + 3 * _ROW_SIZE)
+    return neighbour_maximum(short_maximum(v0, v1), short_maximum(v2, v3))
 
 
 @inlined
-def _store_rows(bits: Bytes, target: Bytes, cell: int, plane: int, planes: int, row_bytes: int, step: int) -> None:
-    for p in range(planes):
-        for half in range(2):
-            taken, place = 32 * p + 16 * half, p * plane + cell + half * row_bytes
-            if step == 1:
-                copy_sixteen(bits, taken, target, place)
-            else:
-                for i in range(16):
-                    target[place + i * step] = bits[taken + i]
+def _toggle(bits: Bytes, best: Vector, thresholds: Int16, f: int) -> None:
+    # The i-th comparison changes the planes whose 2^p divides i; bits are [plane][32].
+    for i in range(thresholds.shape[1]):
+        p = 0
+        while (i + 1) & ((1 << p) - 1) == 0:
+            toggle_above(bits, 32 * p, best, thresholds[f, i], 1 << (f & 7))
+            p += 1
+
+
+@inlined
+def _store_row(bits: Bytes, start: int, target: Bytes, place: int, step: int, width: int) -> None:
+    # Sixteen bytes of bits to sixteen cells of the map, `step` bytes apart.
+    if step == 1:
+        copy_sixteen(bits, start, target, place)
+    else:
+        for i in range(min(16, width)):  # A width is more than 16. Were LLVM to know it, it would keep 16 pointers.
+            target[place + i * step] = bits[start + i]
 
 
 @kernel

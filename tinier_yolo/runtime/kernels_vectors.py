@@ -40,6 +40,7 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
 
 INT32X16 = VectorType(32, 16)
 INT16X32 = VectorType(16, 32)
+_INT8X32 = VectorType(8, 32)
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -226,19 +227,6 @@ def subtract_shorts(_context: Any, _total: Any, source: Any, _index: Any) -> Any
 
 
 @intrinsic
-def add_signed(_context: Any, _total: Any, source: Any, _index: Any, _sign: Any) -> Any:
-    """Total + (source[index : index + 32] ^ sign), int16; with sign -1 that is total - source - 1."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        total, array, index, sign = values
-        pointer = _pointer(context, builder, signature.args[1], array, index, INT16X32.llvm)
-        signs = builder.bitcast(_splat(builder, sign, INT32X16), INT16X32.llvm)
-        return builder.add(total, builder.xor(builder.load(pointer, align=2), signs))
-
-    return INT16X32(INT16X32, source, types.intp, types.int32), generate
-
-
-@intrinsic
 def store_shorts(_context: Any, target: Any, _index: Any, _vector: Any) -> Any:
     """target[index : index + 32] = vector, int16."""
 
@@ -274,19 +262,32 @@ def neighbour_maximum(_context: Any, _a: Any, _b: Any) -> Any:
 
 
 @intrinsic
-def toggle_above(_context: Any, bytes_: Any, _index: Any, _vector: Any, _threshold: Any, _pattern: Any) -> Any:
-    """bytes[index + i] ^= pattern for each of the thirty-two lanes i with vector[i] > threshold."""
+def toggle_above(_context: Any, bits: Any, _index: Any, _vector: Any, _threshold: Any, _pattern: Any) -> Any:
+    """bits[index + i] ^= pattern, bytes, for each of the thirty-two lanes i where vector > threshold."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array, index, vector, threshold, pattern = values
-        kind = ir.VectorType(ir.IntType(8), 32)
-        pointer = _pointer(context, builder, signature.args[0], array, index, kind)
+        pointer = _pointer(context, builder, signature.args[0], array, index, _INT8X32.llvm)
         above = builder.icmp_signed(">", vector, _splat(builder, threshold, INT16X32))
-        chosen = builder.select(above, _splat(builder, pattern, VectorType(8, 32)), ir.Constant(kind, None))
+        chosen = builder.select(above, _splat(builder, pattern, _INT8X32), ir.Constant(_INT8X32.llvm, None))
         builder.store(builder.xor(builder.load(pointer, align=1), chosen), pointer, align=1)
         return context.get_dummy_value()
 
-    return types.void(bytes_, types.intp, INT16X32, types.int16, types.uint8), generate
+    return types.void(bits, types.intp, INT16X32, types.int16, types.uint8), generate
+
+
+@intrinsic
+def copy_sixteen(_context: Any, source: Any, _from: Any, target: Any, _to: Any) -> Any:
+    """target[to : to + 16] = source[from : from + 16], bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(8), 16)
+        taken = _pointer(context, builder, signature.args[0], values[0], values[1], kind)
+        given = _pointer(context, builder, signature.args[2], values[2], values[3], kind)
+        builder.store(builder.load(taken, align=1), given, align=1)
+        return context.get_dummy_value()
+
+    return types.void(source, types.intp, target, types.intp), generate
 
 
 @intrinsic
@@ -309,17 +310,3 @@ def split_three(_context: Any, source: Any, _offset: Any, target: Any, _index: A
         return context.get_dummy_value()
 
     return types.void(source, types.intp, target, types.intp, types.intp), generate
-
-
-@intrinsic
-def copy_sixteen(_context: Any, source: Any, _from: Any, target: Any, _to: Any) -> Any:
-    """target[to : to + 16] = source[from : from + 16], bytes."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.VectorType(ir.IntType(8), 16)
-        taken = _pointer(context, builder, signature.args[0], values[0], values[1], kind)
-        given = _pointer(context, builder, signature.args[2], values[2], values[3], kind)
-        builder.store(builder.load(taken, align=1), given, align=1)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, target, types.intp), generate

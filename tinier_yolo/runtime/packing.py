@@ -191,7 +191,7 @@ class PackedImageLayer:
         return cls(
             ((np.arange(TERMS) * PATTERNS + pattern) * COLUMNS).astype(np.int32),
             -subtracted.astype(np.int32),
-            (layer.thresholds - subtracted.sum(axis=1, keepdims=True)).astype(np.int16),
+            layer.thresholds.astype(np.int16),
             np.packbits(layer.flips, bitorder="little"),
         )
 

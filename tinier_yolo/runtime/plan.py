@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,17 +98,20 @@ class Step:
     kernel: Callable[..., None]
     arguments: tuple[Any, ...]
     units: int
-    target: PackedMap | None = None
+    target: PackedMap | None
     takes_image: bool = False
     macs: int = 0
     planes: int = 0
 
-    def run(self, image: Bytes) -> None:
-        """Do all units."""
-        if self.takes_image:
-            self.kernel(image, *self.arguments, 0, self.units)
+    def run(self, image: Bytes, threads: int = 1) -> None:
+        """Do all units, on this thread or on several: ``kernels_parallel.set_threads`` must have allowed those."""
+        arguments = (image, *self.arguments) if self.takes_image else self.arguments
+        if threads == 1:
+            self.kernel(*arguments, 0, self.units)
         else:
-            self.kernel(*self.arguments, 0, self.units)
+            from tinier_yolo.runtime.kernels_parallel import PARALLEL
+
+            PARALLEL[self.kernel](threads, self.units, *arguments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +166,10 @@ class Plan:
         """The memory of all maps: those of the layers, the unpooled and the packed image's, and the output's."""
         return sum(step.target.data.nbytes for step in self.steps if step.target) + self.result.nbytes
 
-    def run(self, image: Bytes) -> Int32:
+    def run(self, image: Bytes, threads: int = 1) -> Int32:
         """The output map, int32 (channels, height, width), a new array."""
         for step in self.steps:
-            step.run(image)
+            step.run(image, threads)
         channels, height, width = self.shape
         cells = self.result[: height * width, :channels].reshape(height, width, channels)
         return np.ascontiguousarray(cells.transpose(2, 0, 1))
@@ -178,14 +181,14 @@ def _image_step(layer: PackedLayer, target: PackedMap, macs: int) -> Step:
     arguments = (packed.terms, packed.signs, packed.thresholds, packed.flips, target.data)
     place = (layout.plane_bytes, layout.planes, int(cells[0, 0]), layout.row_bytes)
     units = 2 * layout.shape.height // kernels_image.ROWS
-    return Step(
-        "convolve image, pool", 0, kernels_image.convolve_image, (*arguments, *place), units, True, macs, IMAGE_BITS
-    )
+    step = Step("convolve image, pool", 0, kernels_image.convolve_image, (*arguments, *place), units, target)
+    return replace(step, takes_image=True, macs=macs, planes=IMAGE_BITS)
 
 
 def _pack_step(target: PackedMap) -> Step:
     arguments = (target.data, target.layout.plane_bytes, target.layout.cells().ravel())
-    return Step("pack image", 0, kernels_image.pack_image, arguments, target.layout.shape.height, target, True)
+    rows = target.layout.shape.height
+    return Step("pack image", 0, kernels_image.pack_image, arguments, rows, target, takes_image=True)
 
 
 def _layer_steps(
@@ -199,15 +202,15 @@ def _layer_steps(
         windows = windows[pooled_cells(pool, height, width, target.layout.shape)].ravel()
         cells = target.layout.cells().ravel()
         arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, target, cells))
-        return [
-            Step("convolve, pool", number, kernels.convolve_pool, arguments, cells.size, target, False, macs, planes)
-        ]
+        step = Step("convolve, pool", number, kernels.convolve_pool, arguments, cells.size, target)
+        return [replace(step, macs=macs, planes=planes)]
     # The maximum of levels is the level of the maximum as long as no level has been reversed.
     made = target if pool is None else PackedMap.of(convolution.output, layer.layer.bits, 0)
     flips = flips if pool is None else np.zeros_like(flips)
     windows, cells = _quads(windows), _quads(made.layout.cells().ravel())
     arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, made, cells))
-    convolve = Step("convolve", number, kernels.convolve, arguments, cells.size // QUAD, made, False, macs, planes)
+    step = Step("convolve", number, kernels.convolve, arguments, cells.size // QUAD, made)
+    convolve = replace(step, macs=macs, planes=planes)
     return [convolve] if pool is None else [convolve, _pool_step(number, pool, layer, made, target)]
 
 
@@ -226,10 +229,8 @@ def _output_step(packed: PackedProgram, last: Substructure, source: PackedMap) -
     result = aligned((windows.size, packed.output.biases.size), np.int32)
     numbers = (packed.output.multipliers, packed.output.biases, result.reshape(-1))
     arguments = (*_sums(source, packed.output_weights, windows), *numbers)
-    macs, planes, units = last.convolution.macs, source.layout.planes, windows.size // QUAD
-    return result, Step(
-        "convolve", len(packed.layers), kernels.convolve_affine, arguments, units, None, False, macs, planes
-    )
+    step = Step("convolve", len(packed.layers), kernels.convolve_affine, arguments, windows.size // QUAD, None)
+    return result, replace(step, macs=last.convolution.macs, planes=source.layout.planes)
 
 
 def _sums(source: PackedMap, weights: PackedWeights, windows: Int32) -> tuple[Any, ...]:

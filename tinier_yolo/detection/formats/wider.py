@@ -27,7 +27,7 @@ def write_wider(folder: PathLike, name: str, detections: Detections) -> Path:
     """
     # Not with_suffix(): a name may hold dots.
     path = Path(folder) / f"{name}.txt"
-    with atomic_write(path, "w", error=DetectionsError) as file:
+    with atomic_write(path, "w", error=DetectionsError, durable=False) as file:
         file.write(format_record(name.rpartition("/")[2], detections))
     return path
 

@@ -31,7 +31,7 @@ class YoloWriter:
         Raises:
             DetectionsError: the file cannot be written.
         """
-        with atomic_write(self._folder / f"{result.name}.txt", "w", error=DetectionsError) as file:
+        with atomic_write(self._folder / f"{result.name}.txt", "w", error=DetectionsError, durable=False) as file:
             file.write(yolo_labels(result))
 
     def close(self) -> None:

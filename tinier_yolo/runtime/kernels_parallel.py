@@ -1,0 +1,89 @@
+"""The kernels on several threads: each thread takes its share of a step's units, and the step ends when all have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numba
+
+from tinier_yolo.runtime import kernels, kernels_image
+from tinier_yolo.runtime.kernels_cache import parallel_kernel
+
+#: Numba's threading layers that enter a parallel region in about a microsecond; its own workqueue takes a hundred.
+_FAST_LAYERS = ("omp", "tbb")
+
+_numba: Any = numba
+_bits: Any = kernels
+_image: Any = kernels_image
+
+
+def usable_threads(wanted: int) -> int:
+    """Among how many threads a step may be shared out: 1 where that would cost more than it gains."""
+    available = min(wanted, int(_numba.config.NUMBA_NUM_THREADS))
+    if available > 1:
+        _nothing(available)
+    return available if available > 1 and _numba.threading_layer() in _FAST_LAYERS else 1
+
+
+def set_threads(threads: int) -> None:
+    """Let the parallel kernels that this thread calls use ``threads`` threads."""
+    numba.set_num_threads(threads)
+
+
+@parallel_kernel
+def _nothing(threads: int) -> int:
+    total = 0
+    for thread in numba.prange(threads):
+        total += thread
+    return total
+
+
+# Numba's cache never finds a function again that another function has made: so each wrapper is written out.
+
+
+@parallel_kernel
+def _convolve_pool(threads: int, units: int, *arguments: Any) -> None:
+    for t in numba.prange(threads):
+        _bits.convolve_pool(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
+@parallel_kernel
+def _convolve(threads: int, units: int, *arguments: Any) -> None:
+    for t in numba.prange(threads):
+        _bits.convolve(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
+@parallel_kernel
+def _convolve_affine(threads: int, units: int, *arguments: Any) -> None:
+    for t in numba.prange(threads):
+        _bits.convolve_affine(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
+@parallel_kernel
+def _pool(threads: int, units: int, *arguments: Any) -> None:
+    for t in numba.prange(threads):
+        _bits.pool(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
+@parallel_kernel
+def _convolve_image(threads: int, units: int, *arguments: Any) -> None:
+    for t in numba.prange(threads):
+        _image.convolve_image(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
+@parallel_kernel
+def _pack_image(threads: int, units: int, *arguments: Any) -> None:
+    for t in numba.prange(threads):
+        _image.pack_image(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
+#: For each kernel its twin on several threads: ``(threads, units, *arguments without the range)``.
+PARALLEL: Mapping[Callable[..., None], Callable[..., None]] = {
+    kernels.convolve_pool: _convolve_pool,
+    kernels.convolve: _convolve,
+    kernels.convolve_affine: _convolve_affine,
+    kernels.pool: _pool,
+    kernels_image.convolve_image: _convolve_image,
+    kernels_image.pack_image: _pack_image,
+}
