@@ -47,7 +47,7 @@ $(VENV)/dev.stamp: pyproject.toml requirements.txt | $(BIN)/python
 	$(PIP) --editable ".[train,dev]"
 	touch $@ $(VENV)/runtime.stamp
 
-.venv-opencv5/opencv5.stamp: pyproject.toml requirements.txt
+.venv-opencv5/opencv5.stamp: Makefile pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv-opencv5
-	.venv-opencv5/bin/python -m pip --disable-pip-version-check install --quiet --editable . "opencv-python>=5" pytest pytest-timeout hypothesis
+	.venv-opencv5/bin/python -m pip --disable-pip-version-check install --quiet --editable . "opencv-python>=5" onnxruntime pytest pytest-timeout hypothesis
 	touch $@

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.networks import Block, ifq_cfg, random_parameters
+from tests.quantization.test_integrated import real
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import ConversionError
 from tinier_yolo.quantization import proof as proof_module
@@ -26,13 +27,13 @@ def arguments() -> dict[str, Any]:
     """The arguments of a proof that holds: 24 channels of a first layer."""
     network = Network.parse(ifq_cfg([Block(24)], 8, 8))
     parameters = random_parameters(network, np.random.default_rng(1))
-    real = RealSubstructure.of(integer_chain(network)[0], parameters, 1 / 255)
-    thresholds, flips = integer_thresholds(real, QUANTIZER, LIMIT)
+    substructure = RealSubstructure.of(integer_chain(network)[0], parameters, 1 / 255)
+    thresholds, flips = integer_thresholds(substructure, QUANTIZER, LIMIT)
     return {
         "layer": 0,
         "thresholds": thresholds,
         "flips": flips,
-        "real": real,
+        "real": substructure,
         "quantizer": QUANTIZER,
         "limit": LIMIT,
     }
@@ -60,6 +61,15 @@ def test_a_threshold_that_is_off_by_one_is_caught(arguments: dict[str, Any], cha
         broken[channel, i] += change
         with pytest.raises(ConversionError, match=f"layer 0, channel {channel}, accumulator -?[0-9]+: the integer"):
             prove(**{**arguments, "thresholds": broken})
+
+
+def test_the_first_and_the_last_accumulator_are_tried() -> None:
+    constant = real(scale=[0.0], shift=1.0)  # always level 2
+    flips = np.array([False])
+    for broken, accumulator in (([-51, -50, 51], -50), ([-51, -51, 49], 50)):
+        with pytest.raises(ConversionError, match=f"accumulator {accumulator}: the integer"):
+            prove(0, np.array([broken]), flips, constant, QUANTIZER, 50)
+    assert prove(0, np.array([[-51, -51, 50]]), flips, constant, QUANTIZER, 50).constant == (0,)
 
 
 def test_a_wrong_flip_is_caught(arguments: dict[str, Any]) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.networks import REGION, Block, ifq_cfg, random_image, random_parameters, random_program
 from tests.runtime.test_kernels import TWINS
+from tinier_yolo.darknet.data import load_image_list
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import CfgError, UsageError
+from tinier_yolo.media.images import read_image
+from tinier_yolo.models import default_model
 from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.fixed_point import FixedPoint
 from tinier_yolo.quantization.float64 import evaluate
 from tinier_yolo.runtime import engine as engine_module
-from tinier_yolo.runtime import kernels_parallel, reference
+from tinier_yolo.runtime import kernels_image, kernels_parallel, reference
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.program import Program
 
@@ -48,6 +53,22 @@ def test_whole_networks(root: Path, name: str, sizes: list[tuple[int, int]]) -> 
         assert error.max() <= (1 + program.output.limit) / 2**program.fraction_bits
 
 
+@pytest.mark.shared
+def test_the_shipped_model_on_real_images(shared: Path) -> None:
+    folder = shared / "data" / "faces"
+    program = Program.load(default_model())
+    engine = Engine(program)
+    for name, size in zip(load_image_list(folder / "val.txt")[::75], [(416, 416), (320, 224), (96, 160)], strict=False):
+        image = read_image(name)
+        height, width = image.shape[:2]
+        canvas = Letterbox.fit((width, height), size).apply(image)
+        maps, output = engine.run_maps(canvas)
+        expected, expected_output = reference.run_maps(program, canvas)
+        for found, wanted in zip([*maps, output], [*expected, expected_output], strict=True):
+            np.testing.assert_array_equal(found, wanted)
+            assert found.min() < found.max()
+
+
 def small_engine(channels: int = 3) -> Engine:
     rng = np.random.default_rng(1)
     text = ifq_cfg([Block(5, pool=(2, 2)), Block(12)], 32, 32, channels)
@@ -70,6 +91,8 @@ def test_any_memory_layout_of_the_image_will_do() -> None:
     frozen.flags.writeable = False
     for same in (np.asfortranarray(image), image[::-1].copy()[::-1], np.repeat(image, 2, axis=1)[:, ::2], frozen):
         np.testing.assert_array_equal(engine.run(same), expected)
+    compiled: Any = kernels_image.convolve_image
+    assert len(compiled.signatures) == 1
 
 
 def test_buffers_are_made_once_for_a_size_and_a_few_sizes_are_kept() -> None:

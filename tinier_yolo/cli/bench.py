@@ -130,9 +130,10 @@ def _start_up(program: Program, network: Network) -> dict[str, float]:
         model = Path(folder) / "model.ifq"
         program.save(model)
         command = [sys.executable, "-c", _START, str(model), str(network.input.height), str(network.input.width)]
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         for name in ("cold", "cached"):
             start = time.perf_counter()
-            subprocess.run(command, check=True, env={**os.environ, "NUMBA_CACHE_DIR": folder})
+            subprocess.run(command, check=True, env=environment)
             seconds[name] = time.perf_counter() - start
     return seconds
 
@@ -141,7 +142,7 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
     about, peak, whole = report["machine"], report["peak"], report["whole"]
     threads = f"{report['threads']} thread" + "s" * (report["threads"] > 1)
     yield f"{report['model']}, {report['width']}x{report['height']}, {threads}, {report['runs']} runs"
-    yield f"{about['cpu']} ({about['vectors']}), numba {about['numba']}, LLVM {about['llvm']}"
+    yield f"{about['cpu']} ({about['vectors']}, counts {about['counts']}), numba {about['numba']}, LLVM {about['llvm']}"
     yield f"peak of one core: {peak / 1e12:.3f} T binary multiply-accumulates a second"
     yield ""
     form = "{:>5}  {:<20} {:>10} {:>10} {:>14} {:>8} {:>8}"

@@ -66,15 +66,8 @@ def convert(
         proofs.append(proof)
     output = _convert_last(last, parameters, bits, step, fraction_bits)
     report = Proof(tuple(proofs))
-    summary = {
-        "channels": report.channels,
-        "values": report.values,
-        "constant": [len(proof.constant) for proof in proofs],
-    }
-    program = Program(
-        network, tuple(layers), output, tuple(class_names), fraction_bits, dict(provenance or {}), summary
-    )
-    return Conversion(program, report)
+    facts = dict(provenance or {}), report.summary()
+    return Conversion(Program(network, tuple(layers), output, tuple(class_names), fraction_bits, *facts), report)
 
 
 def _convert_quantized(

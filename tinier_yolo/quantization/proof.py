@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,11 @@ class Proof:
     def constant(self) -> int:
         """All channels whose level never changes."""
         return sum(len(layer.constant) for layer in self.layers)
+
+    def summary(self) -> dict[str, Any]:
+        """What a program keeps of it: channels, comparisons, constant channels of each layer."""
+        constant = [len(layer.constant) for layer in self.layers]
+        return {"channels": self.channels, "values": self.values, "constant": constant}
 
     def __str__(self) -> str:
         lines = [

@@ -30,11 +30,14 @@ from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels_cache import inlined, kernel
 from tinier_yolo.runtime.kernels_vectors import (
+    BURST,
     Vector,
     add,
     add_masked_mismatches,
     add_mismatches,
+    begin_burst,
     below,
+    end_burst,
     load,
     load_word,
     minimum,
@@ -71,20 +74,26 @@ def _four_sums(
     for _ in range(planes):
         s0, s1, s2, s3 = add(s0, s0), add(s1, s1), add(s2, s2), add(s3, s3)
         word = group * taps.size * 16
-        for i in range(whole):
-            w, tap = load(weights, word), taps[i]
-            s0 = add_mismatches(s0, w, source, at0 + tap)
-            s1 = add_mismatches(s1, w, source, at1 + tap)
-            s2 = add_mismatches(s2, w, source, at2 + tap)
-            s3 = add_mismatches(s3, w, source, at3 + tap)
-            word += 16
-        for i in range(whole, taps.size):
-            w, tap = load(weights, word), taps[i]
-            s0 = add_masked_mismatches(s0, w, source, at0 + tap, mask)
-            s1 = add_masked_mismatches(s1, w, source, at1 + tap, mask)
-            s2 = add_masked_mismatches(s2, w, source, at2 + tap, mask)
-            s3 = add_masked_mismatches(s3, w, source, at3 + tap, mask)
-            word += 16
+        for begin in range(0, whole, BURST):
+            c0, c1, c2, c3 = begin_burst(s0), begin_burst(s1), begin_burst(s2), begin_burst(s3)
+            for i in range(begin, min(begin + BURST, whole)):
+                w, tap = load(weights, word), taps[i]
+                c0 = add_mismatches(c0, w, source, at0 + tap)
+                c1 = add_mismatches(c1, w, source, at1 + tap)
+                c2 = add_mismatches(c2, w, source, at2 + tap)
+                c3 = add_mismatches(c3, w, source, at3 + tap)
+                word += 16
+            s0, s1, s2, s3 = end_burst(s0, c0), end_burst(s1, c1), end_burst(s2, c2), end_burst(s3, c3)
+        if whole < taps.size:  # One word for each row of the kernel: at most 31.
+            c0, c1, c2, c3 = begin_burst(s0), begin_burst(s1), begin_burst(s2), begin_burst(s3)
+            for i in range(whole, taps.size):
+                w, tap = load(weights, word), taps[i]
+                c0 = add_masked_mismatches(c0, w, source, at0 + tap, mask)
+                c1 = add_masked_mismatches(c1, w, source, at1 + tap, mask)
+                c2 = add_masked_mismatches(c2, w, source, at2 + tap, mask)
+                c3 = add_masked_mismatches(c3, w, source, at3 + tap, mask)
+                word += 16
+            s0, s1, s2, s3 = end_burst(s0, c0), end_burst(s1, c1), end_burst(s2, c2), end_burst(s3, c3)
         at0, at1, at2, at3 = at0 - plane, at1 - plane, at2 - plane, at3 - plane
     return s0, s1, s2, s3
 

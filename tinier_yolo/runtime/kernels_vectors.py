@@ -13,6 +13,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import models, register_model
 
@@ -41,6 +42,20 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
 INT32X16 = VectorType(32, 16)
 INT16X32 = VectorType(16, 32)
 _INT8X32 = VectorType(8, 32)
+_INT8X64 = VectorType(8, 64)
+
+
+def target() -> tuple[str, str]:
+    """The CPU that Numba compiles for and its features, as LLVM names them."""
+    _, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    return cpu, features
+
+
+#: Whether the machine counts the bits of 32-bit words. The others count bytes (AVX2 and NEON by table or by ``cnt``),
+#: and adding up bytes as long as they hold the sums is quicker for them than making words each time.
+COUNTS_WORDS = "+avx512vpopcntdq" in target()[1]
+#: How many words a counter can take: a byte holds 31 times 8.
+BURST = 1 << 30 if COUNTS_WORDS else 31
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,37 +143,66 @@ def below(_context: Any, _a: Any, _b: Any) -> Any:
     return types.uint64(INT32X16, INT32X16), generate
 
 
-def _differing_bits(builder: Any, weights: Any, word: Any, mask: Any) -> Any:
+def _count(builder: Any, total: Any, weights: Any, word: Any, mask: Any) -> Any:
+    # total + how many bits of each weight word differ from `word`, of those that the mask lets count.
     differing = builder.xor(weights, _splat(builder, word, INT32X16))
     if mask is not None:
         differing = builder.and_(differing, _splat(builder, mask, INT32X16))
+    kind = INT32X16.llvm if COUNTS_WORDS else _INT8X64.llvm
     # llvmlite's declare_intrinsic knows no vector types.
-    kind = ir.FunctionType(INT32X16.llvm, [INT32X16.llvm])
     declare: Any = cgutils.get_or_insert_function
-    popcount = declare(builder.module, kind, "llvm.ctpop.v16i32")
-    return builder.call(popcount, [differing])
+    popcount = declare(builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.v{kind.count}i{512 // kind.count}")
+    counted = builder.call(popcount, [builder.bitcast(differing, kind)])
+    return builder.bitcast(builder.add(builder.bitcast(total, kind), counted), INT32X16.llvm)
 
 
 @intrinsic
-def add_mismatches(_context: Any, _total: Any, _weights: Any, source: Any, _offset: Any) -> Any:
-    """Total + in how many bits each weight word differs from the 32 bits at source[offset], any alignment."""
+def begin_burst(_context: Any, _total: Any) -> Any:
+    """A counter for at most BURST calls of ``add_mismatches``, on top of ``total``."""
+
+    def generate(_context: Any, _builder: Any, _signature: Any, values: Any) -> Any:
+        return values[0] if COUNTS_WORDS else ir.Constant(INT32X16.llvm, None)
+
+    return INT32X16(INT32X16), generate
+
+
+@intrinsic
+def end_burst(_context: Any, _total: Any, _counter: Any) -> Any:
+    """``total`` and what the counter that began with it has counted."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        total, counter = values
+        if COUNTS_WORDS:
+            return counter
+        # Four bytes to a lane: add neighbours, then neighbours of those.
+        for bits, mask in ((8, 0x00FF00FF), (16, 0x0000FFFF)):
+            shift, kept = (ir.Constant(INT32X16.llvm, [value] * 16) for value in (bits, mask))
+            counter = builder.add(builder.and_(counter, kept), builder.and_(builder.lshr(counter, shift), kept))
+        return builder.add(total, counter)
+
+    return INT32X16(INT32X16, INT32X16), generate
+
+
+@intrinsic
+def add_mismatches(_context: Any, _counter: Any, _weights: Any, source: Any, _offset: Any) -> Any:
+    """Counter + in how many bits each weight word differs from the 32 bits at source[offset], any alignment."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        total, weights, array, offset = values
+        counter, weights, array, offset = values
         pointer = _pointer(context, builder, signature.args[2], array, offset, ir.IntType(32))
-        return builder.add(total, _differing_bits(builder, weights, builder.load(pointer, align=1), None))
+        return _count(builder, counter, weights, builder.load(pointer, align=1), None)
 
     return INT32X16(INT32X16, INT32X16, source, types.intp), generate
 
 
 @intrinsic
-def add_masked_mismatches(_context: Any, _total: Any, _weights: Any, source: Any, _offset: Any, _mask: Any) -> Any:
+def add_masked_mismatches(_context: Any, _counter: Any, _weights: Any, source: Any, _offset: Any, _mask: Any) -> Any:
     """The same where only the bits set in the uint32 ``mask`` count."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        total, weights, array, offset, mask = values
+        counter, weights, array, offset, mask = values
         pointer = _pointer(context, builder, signature.args[2], array, offset, ir.IntType(32))
-        return builder.add(total, _differing_bits(builder, weights, builder.load(pointer, align=1), mask))
+        return _count(builder, counter, weights, builder.load(pointer, align=1), mask)
 
     return INT32X16(INT32X16, INT32X16, source, types.intp, types.uint32), generate
 

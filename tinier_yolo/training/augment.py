@@ -64,8 +64,11 @@ class Example:
 def augment(example: Example, size: tuple[int, int], how: Augmentation, rng: Generator) -> Example:
     """A random view of an example on an input of ``size`` (width, height). All chance comes from ``rng``."""
     matrix = _random_transform(example, size, how, rng)
+    # The matrix is for edges (x runs from 0 to the width), OpenCV's for pixel centres, half a pixel further.
+    centres = matrix.copy()
+    centres[:, 2] += 0.5 * (matrix[[0, 1], [0, 1]] - 1)
     image = cv2.warpAffine(
-        example.image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(PADDING,) * 3
+        example.image, centres, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(PADDING,) * 3
     )
     return place(example, distort(np.asarray(image, np.uint8), how, rng), matrix)
 

@@ -1,0 +1,74 @@
+"""``tinier-yolo bench``: what it reports, not how fast it is."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import small_ifq
+from tinier_yolo.cli import main
+from tinier_yolo.darknet.network import Network
+
+Run = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    small_ifq.write_model(tmp_path)
+    return "small.ifq"
+
+
+def test_json(model: str, capsys: Run) -> None:
+    assert main(["bench", "--model", model, "--size", "96x64", "--runs", "3", "--no-startup", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["width"], report["height"], report["threads"], report["runs"]) == (96, 64, 1, 3)
+    assert [step["layer"] for step in report["steps"]] == [0, 1, 2, 3, 4, 5]
+    network = Network.parse(small_ifq.CFG).resized(96, 64)
+    assert [step["macs"] for step in report["steps"]] == [layer.macs for layer in network.layers if layer.macs]
+    assert [step["planes"] for step in report["steps"]] == [8, 2, 2, 2, 2, 2]
+    times = [report["whole"], *(step["timing"] for step in report["steps"])]
+    assert all(0 < time["best"] <= time["median"] for time in times)
+    assert report["peak"] > 1e8
+    assert set(report["machine"]) == {"cpu", "vectors", "counts", "numba", "llvm", "cache"}
+    # Two planes a map, a border of one cell where a 3x3 convolution follows, planes padded to cache lines.
+    sizes = [(50, 34, 1), (26, 18, 1), (14, 10, 1), (8, 6, 1), (3, 2, 0)]
+    maps = sum(2 * math.ceil((width * height + 4) / 64) * 64 for width, height, _ in sizes)
+    assert report["map_bytes"] == maps + 4 * math.ceil(6 / 4) * 4 * 16
+
+
+def test_table(model: str, capsys: Run) -> None:
+    assert main(["bench", "--cfg", "small.cfg", "--runs", "2", "--no-startup"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("small.cfg, random weights, 128x128, 1 thread, 2 runs\n")
+    assert re.search(r"^    0  convolve image, pool +[0-9.]+ +[0-9.]+ +3,538,944 +[0-9.]+ +\.$", out, re.MULTILINE)
+    assert re.search(r"^    5  convolve +[0-9.]+ +[0-9.]+ +1,536 +[0-9.]+ +[0-9]+%$", out, re.MULTILINE)
+    assert re.search(r"^ +network +[0-9.]+ +[0-9.]+ +[0-9,]+ +[0-9.]+$", out, re.MULTILINE)
+    assert "start" not in out
+
+
+def test_start_up(model: str, capsys: Run) -> None:
+    assert main(["bench", "--model", model, "--size", "32", "--runs", "1", "--json"]) == 0
+    start = json.loads(capsys.readouterr().out)["start"]
+    assert set(start) == {"cold", "cached"}
+    assert start["cached"] > 0
+
+
+def test_bad_input_is_refused(model: str, capsys: Run) -> None:
+    for arguments, problem in (
+        (["--model", "no.ifq"], "no.ifq: cannot read the model"),
+        (["--model", model, "--size", "100"], "not a multiple of the network's stride"),
+        (["--cfg", "no.cfg"], "no.cfg: cannot read the cfg"),
+    ):
+        assert main(["bench", *arguments]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert problem in captured.err
+    for arguments in (["--size", "x"], ["--threads", "0"], ["--runs", "0"], ["--model", model, "--cfg", "small.cfg"]):
+        with pytest.raises(SystemExit) as ended:
+            main(["bench", *arguments])
+        assert ended.value.code == 2
