@@ -16,6 +16,7 @@ the number of channels: they are read as 32-bit words at any alignment, the ones
 **Weights** are ``[filter / 16][word][16]`` int32: a vector's lanes are 16 filters, and one word of the map is compared
 with all of them. Lanes stay full however small the map is, and comparing S with the bounds of 16 filters gives 16 bits
 of the next map as they are stored. Four windows share each load of weights: the four of a 2x2 max pool, or any four.
+Machines without a popcount of words add up bytes, in bursts that a byte can hold.
 
 **Levels from comparisons.** m_i, i = 1..n, says whether S is below the i-th bound, so level = sum m_i, and m_i falls
 from 1 to 0 once. Bit p of the level changes at each multiple of 2^p: it is the xor of the m_i with i divisible by 2^p.
@@ -33,7 +34,6 @@ from tinier_yolo.runtime.kernels_vectors import (
     BURST,
     Vector,
     add,
-    add_masked_mismatches,
     add_mismatches,
     begin_burst,
     below,
@@ -52,6 +52,8 @@ Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
 Words = NDArray[np.uint64]
 
+_ALL_BITS = np.uint32(0xFFFFFFFF)
+
 
 @inlined
 def _four_sums(
@@ -62,40 +64,50 @@ def _four_sums(
     weights: Int32,
     taps: Int32,
     whole: int,
-    mask: int,
+    mask: np.uint32,
     quad: int,
     group: int,
 ) -> tuple[Vector, Vector, Vector, Vector]:
     # S of windows 4 * quad to 4 * quad + 3 for the 16 filters of a group.
     top = (planes - 1) * plane
-    at0, at1 = top + windows[4 * quad], top + windows[4 * quad + 1]
-    at2, at3 = top + windows[4 * quad + 2], top + windows[4 * quad + 3]
-    s0, s1, s2, s3 = zeros(), zeros(), zeros(), zeros()
+    at = (
+        top + windows[4 * quad],
+        top + windows[4 * quad + 1],
+        top + windows[4 * quad + 2],
+        top + windows[4 * quad + 3],
+    )
+    s = (zeros(), zeros(), zeros(), zeros())
+    first = group * taps.size
     for _ in range(planes):
-        s0, s1, s2, s3 = add(s0, s0), add(s1, s1), add(s2, s2), add(s3, s3)
-        word = group * taps.size * 16
+        s = (add(s[0], s[0]), add(s[1], s[1]), add(s[2], s[2]), add(s[3], s[3]))
         for begin in range(0, whole, BURST):
-            c0, c1, c2, c3 = begin_burst(s0), begin_burst(s1), begin_burst(s2), begin_burst(s3)
-            for i in range(begin, min(begin + BURST, whole)):
-                w, tap = load(weights, word), taps[i]
-                c0 = add_mismatches(c0, w, source, at0 + tap)
-                c1 = add_mismatches(c1, w, source, at1 + tap)
-                c2 = add_mismatches(c2, w, source, at2 + tap)
-                c3 = add_mismatches(c3, w, source, at3 + tap)
-                word += 16
-            s0, s1, s2, s3 = end_burst(s0, c0), end_burst(s1, c1), end_burst(s2, c2), end_burst(s3, c3)
-        if whole < taps.size:  # One word for each row of the kernel: at most 31.
-            c0, c1, c2, c3 = begin_burst(s0), begin_burst(s1), begin_burst(s2), begin_burst(s3)
-            for i in range(whole, taps.size):
-                w, tap = load(weights, word), taps[i]
-                c0 = add_masked_mismatches(c0, w, source, at0 + tap, mask)
-                c1 = add_masked_mismatches(c1, w, source, at1 + tap, mask)
-                c2 = add_masked_mismatches(c2, w, source, at2 + tap, mask)
-                c3 = add_masked_mismatches(c3, w, source, at3 + tap, mask)
-                word += 16
-            s0, s1, s2, s3 = end_burst(s0, c0), end_burst(s1, c1), end_burst(s2, c2), end_burst(s3, c3)
-        at0, at1, at2, at3 = at0 - plane, at1 - plane, at2 - plane, at3 - plane
-    return s0, s1, s2, s3
+            s = _burst(s, source, at, weights, first, taps, begin, min(begin + BURST, whole), _ALL_BITS)
+        # The words that are not whole are one for each row of the kernel, and so no more than a burst.
+        s = _burst(s, source, at, weights, first, taps, whole, taps.size, mask)
+        at = (at[0] - plane, at[1] - plane, at[2] - plane, at[3] - plane)
+    return s
+
+
+@inlined
+def _burst(
+    s: tuple[Vector, Vector, Vector, Vector],
+    source: Bytes,
+    at: tuple[int, int, int, int],
+    weights: Int32,
+    first: int,
+    taps: Int32,
+    begin: int,
+    end: int,
+    mask: np.uint32,
+) -> tuple[Vector, Vector, Vector, Vector]:
+    c0, c1, c2, c3 = begin_burst(s[0]), begin_burst(s[1]), begin_burst(s[2]), begin_burst(s[3])
+    for i in range(begin, end):
+        w, tap = load(weights, (first + i) * 16), taps[i]
+        c0 = add_mismatches(c0, w, source, at[0] + tap, mask)
+        c1 = add_mismatches(c1, w, source, at[1] + tap, mask)
+        c2 = add_mismatches(c2, w, source, at[2] + tap, mask)
+        c3 = add_mismatches(c3, w, source, at[3] + tap, mask)
+    return end_burst(s[0], c0), end_burst(s[1], c1), end_burst(s[2], c2), end_burst(s[3], c3)
 
 
 @inlined
@@ -119,7 +131,7 @@ def convolve_pool(
     weights: Int32,
     taps: Int32,
     whole: int,
-    mask: int,
+    mask: np.uint32,
     bounds: Int32,
     toggles: Words,
     flips: Words,
@@ -175,7 +187,7 @@ def convolve(
     weights: Int32,
     taps: Int32,
     whole: int,
-    mask: int,
+    mask: np.uint32,
     bounds: Int32,
     toggles: Words,
     flips: Words,
@@ -219,7 +231,7 @@ def convolve_affine(
     weights: Int32,
     taps: Int32,
     whole: int,
-    mask: int,
+    mask: np.uint32,
     multipliers: Int32,
     biases: Int32,
     target: Int32,

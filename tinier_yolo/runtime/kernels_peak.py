@@ -27,6 +27,7 @@ from tinier_yolo.runtime.packing import LANES, aligned
 #: Binary products in one xor, popcount and add: 16 filters, 32 bits.
 PRODUCTS = 32 * LANES
 _STEPS = 100_000
+_ALL_BITS = np.uint32(0xFFFFFFFF)
 
 
 @kernel
@@ -36,10 +37,10 @@ def _spin(words: NDArray[np.int32], source: NDArray[np.uint8], bursts: int) -> N
         c0, c1, c2, c3 = begin_burst(s0), begin_burst(s1), begin_burst(s2), begin_burst(s3)
         for step in range(min(BURST, _STEPS)):
             w = load(words, (step & 7) * 16)
-            c0 = add_mismatches(c0, w, source, 0)
-            c1 = add_mismatches(c1, w, source, 4)
-            c2 = add_mismatches(c2, w, source, 8)
-            c3 = add_mismatches(c3, w, source, 12)
+            c0 = add_mismatches(c0, w, source, 0, _ALL_BITS)
+            c1 = add_mismatches(c1, w, source, 4, _ALL_BITS)
+            c2 = add_mismatches(c2, w, source, 8, _ALL_BITS)
+            c3 = add_mismatches(c3, w, source, 12, _ALL_BITS)
         s0, s1, s2, s3 = end_burst(s0, c0), end_burst(s1, c1), end_burst(s2, c2), end_burst(s3, c3)
     store(words, 128, add(add(s0, s1), add(s2, s3)))
 

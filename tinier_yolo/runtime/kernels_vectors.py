@@ -143,19 +143,6 @@ def below(_context: Any, _a: Any, _b: Any) -> Any:
     return types.uint64(INT32X16, INT32X16), generate
 
 
-def _count(builder: Any, total: Any, weights: Any, word: Any, mask: Any) -> Any:
-    # total + how many bits of each weight word differ from `word`, of those that the mask lets count.
-    differing = builder.xor(weights, _splat(builder, word, INT32X16))
-    if mask is not None:
-        differing = builder.and_(differing, _splat(builder, mask, INT32X16))
-    kind = INT32X16.llvm if COUNTS_WORDS else _INT8X64.llvm
-    # llvmlite's declare_intrinsic knows no vector types.
-    declare: Any = cgutils.get_or_insert_function
-    popcount = declare(builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.v{kind.count}i{512 // kind.count}")
-    counted = builder.call(popcount, [builder.bitcast(differing, kind)])
-    return builder.bitcast(builder.add(builder.bitcast(total, kind), counted), INT32X16.llvm)
-
-
 @intrinsic
 def begin_burst(_context: Any, _total: Any) -> Any:
     """A counter for at most BURST calls of ``add_mismatches``, on top of ``total``."""
@@ -184,25 +171,25 @@ def end_burst(_context: Any, _total: Any, _counter: Any) -> Any:
 
 
 @intrinsic
-def add_mismatches(_context: Any, _counter: Any, _weights: Any, source: Any, _offset: Any) -> Any:
-    """Counter + in how many bits each weight word differs from the 32 bits at source[offset], any alignment."""
+def add_mismatches(_context: Any, _counter: Any, _weights: Any, source: Any, _offset: Any, _mask: Any) -> Any:
+    """Counter + how many bits of each weight word differ from the 32 bits at source[offset], of those in ``mask``.
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        counter, weights, array, offset = values
-        pointer = _pointer(context, builder, signature.args[2], array, offset, ir.IntType(32))
-        return _count(builder, counter, weights, builder.load(pointer, align=1), None)
-
-    return INT32X16(INT32X16, INT32X16, source, types.intp), generate
-
-
-@intrinsic
-def add_masked_mismatches(_context: Any, _counter: Any, _weights: Any, source: Any, _offset: Any, _mask: Any) -> Any:
-    """The same where only the bits set in the uint32 ``mask`` count."""
+    The offset may have any alignment; the mask is a uint32, and one of all ones costs nothing.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         counter, weights, array, offset, mask = values
         pointer = _pointer(context, builder, signature.args[2], array, offset, ir.IntType(32))
-        return _count(builder, counter, weights, builder.load(pointer, align=1), mask)
+        word = _splat(builder, builder.load(pointer, align=1), INT32X16)
+        differing = builder.and_(builder.xor(weights, word), _splat(builder, mask, INT32X16))
+        counts = INT32X16 if COUNTS_WORDS else _INT8X64
+        kind = counts.llvm
+        # llvmlite's declare_intrinsic knows no vector types.
+        declare: Any = cgutils.get_or_insert_function
+        name = f"llvm.ctpop.v{counts.count}i{counts.element.width}"
+        popcount = declare(builder.module, ir.FunctionType(kind, [kind]), name)
+        counted = builder.call(popcount, [builder.bitcast(differing, kind)])
+        return builder.bitcast(builder.add(builder.bitcast(counter, kind), counted), INT32X16.llvm)
 
     return INT32X16(INT32X16, INT32X16, source, types.intp, types.uint32), generate
 
