@@ -2,11 +2,11 @@
 
     python scripts/compare_with_pytorch.py CFG WEIGHTS IMAGE_OR_LIST... [--images 50] [--size 416]
 
-Three evaluations of the same weights: PyTorch's float32, the float64 one that conversion proves itself against, and
-the integer program. The program must equal float64 everywhere. Where PyTorch differs, its float32 rounding has put a
-value on the other side of a threshold: each such value is recomputed from the *same* input map in float64, and must
-lie within ``TOLERANCE`` of a threshold, else it counts as unexplained. Exit code 1 if the program differs from float64
-or a difference is unexplained.
+Three evaluations of the same weights: the training module's (sums in float32, which are exact, then float64), the
+float64 one that conversion proves itself against, and the integer program. The program must equal float64 everywhere.
+Should PyTorch differ, then a rounding has put a value on the other side of a threshold: each such value is recomputed
+from the *same* input map in float64 throughout, and must lie within ``TOLERANCE`` of a threshold, else it counts as
+unexplained. Exit code 1 if the program differs from float64 or a difference is unexplained.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def main() -> int:
     print(f"{len(pictures)} images, {count.values} map values")
     print(f"integer program against float64: {count.program_against_float64} differ")
     share = count.pytorch_against_program / max(1, count.values)
-    print(f"PyTorch float32 against the program: {count.pytorch_against_program} differ ({share:.2e})")
-    print(f"  float32 rounding within {TOLERANCE:g} of a threshold, same input map: {count.rounding}")
+    print(f"PyTorch against the program: {count.pytorch_against_program} differ ({share:.2e})")
+    print(f"  rounding within {TOLERANCE:g} of a threshold, same input map: {count.rounding}")
     print(f"  follow from a difference in an earlier map: {count.inherited}")
     print(f"  unexplained: {count.unexplained}")
     return 1 if count.program_against_float64 or count.unexplained else 0

@@ -36,6 +36,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Path("text.ifq").write_text("This is a letter, not a model.\n" * 20)
     Path("gone.txt").write_text("one.jpg\ntwo.jpg\n")
     Path("folder").mkdir()
+    Path("loop.jpg").symlink_to("loop.jpg")
     Path("file").touch()
     return options
 
@@ -56,6 +57,7 @@ SOURCES = {
     "empty.jpg": "empty.jpg: an empty file, not an image",
     "text.jpg": "text.jpg: not an image that OpenCV reads, or a damaged one (found text)",
     "truncated.jpg": "truncated.jpg: a truncated JPEG",
+    "loop.jpg": "loop.jpg: cannot read the image (found Too many levels of symbolic links)",
     "folder": "folder: a folder without images",
     "*.gif": "*.gif: no file fits the pattern",
     "missing.txt": "missing.txt: cannot read the image list",

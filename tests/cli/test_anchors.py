@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.media.test_images import jpeg_with_orientation
 from tinier_yolo.cli import main
 
 
@@ -24,3 +25,20 @@ def test_cells_and_pixels_and_a_line_to_paste(tmp_path: Path, capsys: pytest.Cap
     assert main(["anchors", "--data", str(tmp_path / "x.data"), "--num", "3"]) == 2
     (tmp_path / "labels" / "a.txt").write_text("")
     assert main(["anchors", "--data", str(tmp_path / "x.data")]) == 2
+
+
+@pytest.mark.parametrize("option", ["--num", "--size", "--stride"])
+def test_a_bad_value_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["anchors", "--data", "x.data", option, "0"])
+    assert ended.value.code == 2
+    assert f"argument {option}: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_boxes_lie_on_the_stored_pixels_whatever_exif_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg_with_orientation(np.zeros((100, 200, 3), np.uint8), 6))
+    (tmp_path / "a.txt").write_text("0 .5 .5 .1 .2\n")
+    (tmp_path / "list.txt").write_text("a.jpg\n")
+    (tmp_path / "x.data").write_text("train=list.txt\n")
+    assert main(["anchors", "--data", str(tmp_path / "x.data"), "--num", "1"]) == 0
+    assert "41.6,41.6" in capsys.readouterr().out

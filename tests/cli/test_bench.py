@@ -7,11 +7,13 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import small_ifq
-from tinier_yolo.cli import main
+from tinier_yolo.cli import bench, main
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.media.video import VideoWriter
 
 Run = pytest.CaptureFixture[str]
 
@@ -53,9 +55,29 @@ def test_table(model: str, capsys: Run) -> None:
 
 def test_start_up(model: str, capsys: Run) -> None:
     assert main(["bench", "--model", model, "--size", "32", "--runs", "1", "--json"]) == 0
-    start = json.loads(capsys.readouterr().out)["start"]
-    assert set(start) == {"cold", "cached"}
+    report = json.loads(capsys.readouterr().out)
+    start = report["start"]
+    assert set(start) == {"cold", "cached", "peak_memory"}
     assert start["cached"] > 0
+    if Path("/proc/self/status").exists():
+        assert 1 << 24 < start["peak_memory"] < 1 << 30
+    lines = "\n".join(bench._table(report))
+    assert re.search(r"^start to first detection: [0-9.]+ s cold, [0-9.]+ s cached$", lines, re.MULTILINE)
+
+
+def test_video(model: str, tmp_path: Path, capsys: Run) -> None:
+    with VideoWriter(tmp_path / "clip.mp4", 25, (64, 48)) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((48, 64, 3), np.uint8))
+    arguments = ["bench", "--model", model, "--runs", "1", "--no-startup", "--video"]
+    assert main([*arguments, "clip.mp4"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^3 frames of 64x48, [0-9]+ detections$", out, re.MULTILINE)
+    for part in ("decode", "letterbox", "network", "postprocess"):
+        assert re.search(rf"^  {part} +[0-9.]+ ms +[0-9.]+%$", out, re.MULTILINE)
+    assert re.search(r"^  [0-9.]+ frames/s; possible: [0-9.]+ frames/s, reached: [0-9]+%$", out, re.MULTILINE)
+    assert main([*arguments, "no.mp4"]) == 2
+    assert "no.mp4: cannot read the video" in capsys.readouterr().err
 
 
 def test_bad_input_is_refused(model: str, capsys: Run) -> None:

@@ -102,6 +102,8 @@ def test_a_classifier_can_be_described() -> None:
         ("[net]\nwidth=32\nheight=32\npolicy=stepps\n[dropout]", ["did you mean 'steps'"]),
         ("[net]\nwidth=32\nheight=32\npolicy=steps\nsteps=1,2\nscales=.1\n[dropout]", ["steps", "scales"]),
         ("[net]\nwidth=32\nheight=32\nbatch=0\n[dropout]", ["[net] batch", "at least 1"]),
+        ("[net]\nwidth=32\nheight=32\npolicy=step\nstep=0\n[dropout]", ["[net] step", "at least 1"]),
+        (NET + convolution(filters=12) + REGION + "jitter=1\n", ["jitter", "0 <= jitter < 1", "found 1"]),
     ],
 )
 def test_networks_that_do_not_fit_say_where(text: str, parts: list[str]) -> None:

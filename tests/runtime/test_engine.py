@@ -111,7 +111,7 @@ def test_buffers_are_made_once_for_a_size_and_a_few_sizes_are_kept() -> None:
 @pytest.mark.parametrize("threads", [2, 3])
 def test_several_threads_give_the_same(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels_parallel, "usable_threads", lambda wanted: wanted)
-    monkeypatch.setattr(kernels_parallel, "set_threads", lambda _: None)
+    monkeypatch.setattr(kernels_parallel, "set_threads", lambda wanted: wanted)
     rng = np.random.default_rng(7)
     text = ifq_cfg([Block(9, pool=(2, 2)), Block(35, pool=(2, 1)), Block(20, bits=3), Block(8, pool=(2, 2))], 96, 64)
     for channels in (3, 4):

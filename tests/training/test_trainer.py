@@ -107,8 +107,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(drawings: Path, tm
     for _ in range(int(os.environ.get("TINIER_YOLO_KILLS", "3"))):
         if run_and_kill(command, start_up + moments.random() * whole) == 0:
             break
-    while run_and_kill(command, 120) not in (0, 2):
-        pass  # 2: it had finished already, nothing is left to train
+    assert run_and_kill(command, 120) in (0, 2)  # 2: it had finished already, nothing is left to train
     assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
 
 
@@ -147,6 +146,37 @@ def test_bad_usage_is_one_line(
     assert len(lines) == 1
     assert message in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--batch", "0"],
+        ["--max-batches", "0"],
+        ["--keep-every", "0"],
+        ["--threads", "-1"],
+        ["--seed", "-1"],
+        ["--learning-rate", "nan"],
+        ["--policy", "fast"],
+    ],
+    ids=" ".join,
+)
+def test_a_bad_value_is_refused(
+    drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments(tmp_path / "tiny.cfg", drawings, tmp_path / "out", *more))
+    assert ended.value.code == 2
+    assert f"argument {more[0]}: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_output_folder_that_cannot_be_written(
+    drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    assert main(arguments(cfg, drawings, cfg)) == 2
+    assert capsys.readouterr().err.startswith(f"tinier-yolo: {cfg}: cannot write into the output folder")
 
 
 def test_two_gloo_processes_train_together(drawings: Path, tmp_path: Path) -> None:

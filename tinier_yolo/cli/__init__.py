@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tinier_yolo import __version__
 from tinier_yolo.errors import TinierYoloError
@@ -48,12 +49,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tinier-yolo: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of our output has gone (| head). Keep Python from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output has gone (| head).
+        _abandon_stdout()
+        return 1
+    except OSError as error:
+        # What no module has foreseen: the disk under stdout is full, say.
+        if args.debug:
+            traceback.print_exc()
+        print(f"tinier-yolo: {error}", file=sys.stderr)
+        _abandon_stdout()
         return 1
     except KeyboardInterrupt:
         print("tinier-yolo: interrupted", file=sys.stderr)
         return 130
+
+
+def _abandon_stdout() -> None:
+    # Keeps Python from flushing what is left at exit and complaining that it cannot.
+    with suppress(OSError):  # a stream without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

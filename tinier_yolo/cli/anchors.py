@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from tinier_yolo.cli.options import count, whole
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--data", required=True, help=".data file; its train list is read")
-    parser.add_argument("--num", type=int, default=5, help="how many anchors (default 5)")
-    parser.add_argument("--size", type=int, default=416, help="network size in pixels (default 416)")
-    parser.add_argument("--stride", type=int, default=32, help="input pixels a cell (default 32, a YOLOv2's)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random starts (default 0)")
+    parser.add_argument("--num", type=count, default=5, help="how many anchors (default 5)")
+    parser.add_argument("--size", type=count, default=416, help="network size in pixels (default 416)")
+    parser.add_argument("--stride", type=count, default=32, help="input pixels a cell (default 32, a YOLOv2's)")
+    parser.add_argument("--seed", type=whole, default=0, help="of the random starts (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     sizes = []
     for sample in tqdm(load_samples(data.train, len(data.class_names)), unit="image", leave=False):
         if len(sample.boxes):
-            height, width = read_image(sample.image).shape[:2]
+            # As training reads it: the boxes lie on the stored pixels.
+            height, width = read_image(sample.image, upright=False).shape[:2]
             box = Letterbox.fit((width, height), (args.size, args.size))
             sizes.append(sample.boxes[:, 2:] * box.resized)
     if not sizes:

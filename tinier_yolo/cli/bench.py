@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 _EPILOG = """
 "median" and "best" are of repeated runs; the best is disturbed least by other work on the machine. "of peak" is the
 share of the rate that the kernels' three instructions (xor, popcount, add) reach alone, measured here and now; the
-first layer counts bytes, not bits. Start-up is the whole process: Python, imports, loading, one image; cold compiles
-the kernels into an empty cache, cached finds them there.
+first layer counts bytes, not bits. Start-up is the whole of "tinier-yolo detect" with one image: Python, imports,
+loading, detecting; cold compiles the kernels into an empty cache, cached finds them there. Of a video the first
+frames are measured: decoding (with the change to RGB), letterboxing, the network, and everything after it; "possible"
+is the speed of decoding and letterboxing alone.
 """
-#: A process that runs one image; its arguments are the model and the size.
+#: A process that is ``tinier-yolo`` with its arguments and prints, last of all, the most memory that it has held.
 _START = """
 import sys
-import numpy as np
-from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.program import Program
-Engine(Program.load(sys.argv[1])).run(np.zeros((int(sys.argv[2]), int(sys.argv[3]), 3), np.uint8))
+from tinier_yolo.cli import main
+code = main(sys.argv[1:])
+from tinier_yolo.runtime.benchmark import peak_memory
+print(peak_memory() or 0)
+sys.exit(code)
 """
 
 
@@ -41,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
     parser.add_argument("--threads", type=count, default=1, metavar="N", help="threads for one image (default 1)")
     parser.add_argument("--runs", type=count, default=200, metavar="N", help="how often (default 200)")
+    parser.add_argument(
+        "--video", metavar="FILE", help="measure the frames of this video from the file to the boxes too"
+    )
     parser.add_argument("--no-startup", action="store_true", help="do not measure start-up, which takes some seconds")
     parser.add_argument("--json", action="store_true", help="JSON in place of the table")
 
@@ -57,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     network = _resized(program.network, args.size)
     report = _measure(program, network, args.threads, args.runs)
     report["model"] = f"{args.cfg}, random weights" if args.cfg else str(args.model or default_model())
+    if args.video:
+        report["video"] = _video(args.video, program, network, args.threads)
     if not args.no_startup:
         report["start"] = _start_up(program, network)
     print(json.dumps(report, indent=2) if args.json else "\n".join(_table(report)))
@@ -70,21 +78,13 @@ def _load(path: str | None) -> Program:
 
 
 def _random_program(cfg: str) -> Program:
-    import numpy as np
-
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.quantization.convert import convert
+    from tinier_yolo.runtime.benchmark import random_parameters
 
-    network, rng = Network.load(cfg), np.random.default_rng(0)
-    parameters = tuple(
-        {
-            name: (np.ones(shape) if name == "variances" else rng.normal(0, 1, shape)).astype(np.float32)
-            for name, shape in layer.parameters
-        }
-        for layer in network.layers
-    )
+    network = Network.load(cfg)
     names = [f"class {number}" for number in range(network.region.classes)]
-    return convert(network, parameters, class_names=names).program
+    return convert(network, random_parameters(network), class_names=names).program
 
 
 def _resized(network: Network, given: int | tuple[int, int] | None) -> Network:
@@ -117,37 +117,75 @@ def _measure(program: Program, network: Network, threads: int, runs: int) -> dic
     }
 
 
+def _video(path: str, program: Program, network: Network, threads: int) -> dict[str, Any]:
+    from tinier_yolo.media.benchmark import time_video
+    from tinier_yolo.runtime.engine import Engine
+
+    engine = Engine(program, threads)
+    return asdict(time_video(path, engine, network, program.class_names, program.fraction_bits))
+
+
 def _start_up(program: Program, network: Network) -> dict[str, float]:
-    # Seconds of two processes after each other, with a cache of their own that is empty for the first.
+    # Two processes after each other, with a cache of their own that is empty for the first.
     import os
     import subprocess
     import sys
     import tempfile
     import time
 
-    seconds = {}
+    import numpy as np
+
+    from tinier_yolo.media.images import write_image
+
+    report = {}
+    _, height, width = network.input
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        model = Path(folder) / "model.ifq"
+        model, image = Path(folder) / "model.ifq", Path(folder) / "image.png"
         program.save(model)
-        command = [sys.executable, "-c", _START, str(model), str(network.input.height), str(network.input.width)]
+        write_image(image, np.zeros((height, width, 3), np.uint8))
+        options = [
+            "--model",
+            str(model),
+            "--size",
+            f"{width}x{height}",
+            "--no-save",
+            "--out",
+            str(Path(folder) / "out"),
+        ]
+        command = [sys.executable, "-c", _START, "detect", str(image), *options]
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         for name in ("cold", "cached"):
             start = time.perf_counter()
-            subprocess.run(command, check=True, env=environment)
-            seconds[name] = time.perf_counter() - start
-    return seconds
+            done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+            report[name] = time.perf_counter() - start
+            report["peak_memory"] = int(done.stdout.split()[-1])  # That of the second one stays: nothing is compiled.
+    return report
 
 
 def _table(report: dict[str, Any]) -> Iterator[str]:
-    about, peak, whole = report["machine"], report["peak"], report["whole"]
+    about, peak = report["machine"], report["peak"]
     threads = f"{report['threads']} thread" + "s" * (report["threads"] > 1)
     yield f"{report['model']}, {report['width']}x{report['height']}, {threads}, {report['runs']} runs"
     yield f"{about['cpu']} ({about['vectors']}, counts {about['counts']}), numba {about['numba']}, LLVM {about['llvm']}"
     yield f"peak of one core: {peak / 1e12:.3f} T binary multiply-accumulates a second"
     yield ""
+    yield from _steps(report["steps"], report["whole"], peak)
+    yield ""
+    yield f"maps: {report['map_bytes']:,} bytes"
+    if "start" in report:
+        start = report["start"]
+        yield f"start to first detection: {start['cold']:.2f} s cold, {start['cached']:.2f} s cached"
+        if start["peak_memory"]:
+            yield f"peak memory of that process, cached: {start['peak_memory'] / 2**20:.0f} MiB"
+    if "video" in report:
+        yield ""
+        yield from _video_table(report["video"])
+
+
+def _steps(steps: list[dict[str, Any]], whole: dict[str, float], peak: float) -> Iterator[str]:
     form = "{:>5}  {:<20} {:>10} {:>10} {:>14} {:>8} {:>8}"
     yield form.format("layer", "step", "median ms", "best ms", "MACs", "GMAC/s", "of peak")
-    for step in report["steps"]:
+    for step in steps:
         best, macs = step["timing"]["best"], step["macs"]
         share = macs * step["planes"] / (best * 1e-3) / peak
         yield form.format(
@@ -159,10 +197,15 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
             f"{macs / best / 1e6:.1f}" if macs else ".",
             f"{share:.0%}" if macs and "image" not in step["name"] else ".",
         ).rstrip()
-    macs = sum(step["macs"] for step in report["steps"])
+    macs = sum(step["macs"] for step in steps)
     rate = f"{macs / whole['best'] / 1e6:.1f}"
     yield form.format("", "network", f"{whole['median']:.4f}", f"{whole['best']:.4f}", f"{macs:,}", rate, "").rstrip()
-    yield ""
-    yield f"maps: {report['map_bytes']:,} bytes"
-    if "start" in report:
-        yield f"start to first output: {report['start']['cold']:.2f} s cold, {report['start']['cached']:.2f} s cached"
+
+
+def _video_table(video: dict[str, Any]) -> Iterator[str]:
+    total = sum(video["milliseconds"].values())
+    yield f"{video['frames']} frames of {video['width']}x{video['height']}, {video['detections']} detections"
+    for name, milliseconds in video["milliseconds"].items():
+        yield f"  {name:<12} {milliseconds:>8.3f} ms {milliseconds / total:>6.1%}"
+    rate, limit = video["frames_per_second"], video["limit"]
+    yield f"  {rate:.1f} frames/s; possible: {limit:.1f} frames/s, reached: {rate / limit:.0%}"

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Self
 
+from tinier_yolo.cli.options import size
 from tinier_yolo.detection.formats import FOLDER_FORMATS, FORMATS
 from tinier_yolo.errors import TinierYoloError
 from tinier_yolo.models import default_model
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg", metavar="FILE", help="the cfg of .weights")
     parser.add_argument("--thresh", type=float, default=0.25, help="least score, 0..1 (default 0.25)")
     parser.add_argument("--nms", type=float, default=0.45, help="largest IoU of two boxes, 0..1 (default 0.45)")
-    parser.add_argument("--size", type=_size, metavar="N|WxH", help="the network's input (default: the model's own)")
+    parser.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
     parser.add_argument("--out", metavar="DIR", default="out", help="folder for what is written (default out)")
     parser.add_argument("--format", choices=FORMATS, default="jsonl", help="form of the results (default jsonl)")
     parser.add_argument("--show", action="store_true", help="show the pictures in a window; q or Escape ends")
@@ -178,8 +179,8 @@ class _Session:
                 done += 1
                 if not self._args.no_save:
                     if video is None:
-                        size = drawn.shape[1], drawn.shape[0]
-                        video = stack.enter_context(VideoWriter(self._output.path(name, ".mp4"), reader.fps, size))
+                        shape = drawn.shape[1], drawn.shape[0]
+                        video = stack.enter_context(VideoWriter(self._output.path(name, ".mp4"), reader.fps, shape))
                     video.write(drawn)
                 if not self._show(drawn, wait=False):
                     return False
@@ -225,10 +226,3 @@ def _open_window() -> Window | None:
         return Window()
     print("tinier-yolo: no display here: --show is left out", file=sys.stderr)
     return None
-
-
-def _size(text: str) -> int | tuple[int, int]:
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-        raise argparse.ArgumentTypeError(f"expected N or WxH, found {text!r}")
-    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tinier_yolo.cli.options import count, positive, whole
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
@@ -15,28 +17,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for all results (default runs)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
-    parser.add_argument("--workers", type=int, default=1, help="processes that load images (default 1)")
-    parser.add_argument("--threads", type=int, default=0, help="PyTorch's CPU threads (default: its own choice)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep-every", type=int, default=200, help="iterations between checkpoints (default 200)")
-    parser.add_argument("--log-every", type=int, default=20, help="iterations between rows of the CSV (default 20)")
+    parser.add_argument("--workers", type=whole, default=1, help="processes that load images (default 1)")
+    parser.add_argument("--threads", type=whole, default=0, help="PyTorch's CPU threads (default: its own choice)")
+    parser.add_argument("--seed", type=whole, default=0)
+    parser.add_argument("--keep-every", type=count, default=200, help="iterations between checkpoints (default 200)")
+    parser.add_argument("--log-every", type=count, default=20, help="iterations between rows of the CSV (default 20)")
     net = parser.add_argument_group("in place of what the cfg's [net] says")
-    net.add_argument("--size", type=int, help="width and height")
-    net.add_argument("--batch", type=int)
-    net.add_argument("--subdivisions", type=int)
-    net.add_argument("--max-batches", type=int, help="iterations")
-    net.add_argument("--learning-rate", type=float)
-    net.add_argument("--burn-in", type=int)
-    net.add_argument("--policy", help="constant, poly, exp, sig or cosine")
+    net.add_argument("--size", type=count, help="width and height")
+    net.add_argument("--batch", type=count)
+    net.add_argument("--subdivisions", type=count)
+    net.add_argument("--max-batches", type=count, help="iterations")
+    net.add_argument("--learning-rate", type=positive)
+    net.add_argument("--burn-in", type=whole)
+    net.add_argument(
+        "--policy", choices=("constant", "poly", "exp", "sig", "cosine"), help="how the learning rate falls"
+    )
     net.add_argument("--adam", action="store_true", default=None, help="AdamW instead of SGD with momentum")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the weights are."""
+    """Train, and say where the weights are.
+
+    Raises:
+        TinierYoloError: bad options, bad input, or results that cannot be written.
+    """
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.errors import UsageError
+    from tinier_yolo.media.output_folder import OutputFolder
 
     network = Network.load(args.cfg)
+    OutputFolder(args.out).check()
     try:
         from tinier_yolo.training.trainer import TrainingOptions, override, train
     except ModuleNotFoundError as error:

@@ -146,7 +146,7 @@ def _net_options(section: Section) -> NetOptions:
     steps, scales = section.integers("steps"), section.numbers("scales")
     if policy == "steps" and (not steps or len(steps) != len(scales)):
         raise section.error("steps and scales differ in length", "steps", expected=len(scales), found=len(steps))
-    for key in ("batch", "subdivisions", "max_batches"):
+    for key in ("batch", "subdivisions", "max_batches", "step"):
         if section.integer(key, 1) < 1:
             raise section.error("not positive", key, expected="at least 1", found=section.integer(key, 1))
     return NetOptions(
@@ -282,6 +282,9 @@ def _region(section: Section, shape: Shape) -> Region:
         raise section.error("wrong number of anchors", "anchors", expected=f"{2 * num} numbers", found=len(flat))
     if any(not 0 < value <= MAX_DIMENSION for value in flat):
         raise section.error("an anchor that is not positive", "anchors")
+    jitter = section.number("jitter", 0.2)
+    if not 0 <= jitter < 1:
+        raise section.error("bad value", "jitter", expected="0 <= jitter < 1", found=jitter)
     expected = num * (coords + 1 + classes)
     if shape.channels != expected:
         raise section.error(
@@ -298,7 +301,7 @@ def _region(section: Section, shape: Shape) -> Region:
         softmax=section.flag("softmax"),
         rescore=section.flag("rescore"),
         thresh=section.number("thresh", 0.5),
-        jitter=section.number("jitter", 0.2),
+        jitter=jitter,
         random=bool(section.integer("random", 0)),
         object_scale=section.number("object_scale", 1),
         noobject_scale=section.number("noobject_scale", 1),

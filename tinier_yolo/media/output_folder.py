@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from tinier_yolo.errors import MediaError, PathLike
+
+
+def real_path(path: PathLike) -> Path:
+    """The path without links. Unlike ``Path.resolve``, which raises there, it leaves a link to itself as it is."""
+    return Path(os.path.realpath(path))
 
 
 class OutputFolder:
@@ -19,7 +25,7 @@ class OutputFolder:
 
     def __init__(self, folder: PathLike, protected: Iterable[PathLike] = ()) -> None:
         self.folder = Path(folder)
-        self._protected = {Path(path).resolve() for path in protected}
+        self._protected = {real_path(path) for path in protected}
         self._taken: set[str] = set()
 
     def check(self) -> None:
@@ -62,4 +68,4 @@ class OutputFolder:
     def _is_free(self, stem: PurePosixPath, suffixes: tuple[str, ...]) -> bool:
         if str(stem).casefold() in self._taken:
             return False
-        return not any(self.path(str(stem), suffix).resolve() in self._protected for suffix in suffixes)
+        return not any(real_path(self.path(str(stem), suffix)) in self._protected for suffix in suffixes)

@@ -57,7 +57,7 @@ def expand(arguments: Iterable[str], skip: PathLike | None = None) -> tuple[list
     problems: list[TinierYoloError] = []
     for argument in arguments:
         try:
-            sources += _expand_one(argument, None if skip is None else Path(skip).resolve())
+            sources += _expand_one(argument, None if skip is None else Path(os.path.realpath(skip)))
         except TinierYoloError as problem:
             problems.append(problem)
         except OSError as problem:

@@ -1,14 +1,18 @@
-"""How long a program takes on this machine, step by step."""
+"""How long a program takes on this machine, step by step, and how much memory the process has used."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.runtime.engine import Engine
 
 
@@ -69,3 +73,27 @@ def time_network(engine: Engine, image: NDArray[np.uint8], runs: int) -> tuple[T
         for step, seconds in zip(plan.steps, steps, strict=True)
     )
     return Timing.of(whole), timings
+
+
+def random_parameters(network: Network, seed: int = 0) -> Parameters:
+    """Weights to measure with: random, but such that the maps of a float network neither die out nor grow."""
+    rng = np.random.default_rng(seed)
+
+    def array(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        if name == "variances":
+            return rng.uniform(0.5, 2, shape).astype(np.float32)
+        if name == "weights":
+            return rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32)
+        return rng.normal(name == "scales", 0.2, shape).astype(np.float32)
+
+    return tuple({name: array(name, shape) for name, shape in layer.parameters} for layer in network.layers)
+
+
+def peak_memory() -> int | None:
+    """The most bytes of memory that this process has held at once (its resident set); None where nobody says."""
+    try:
+        # Not getrusage: what that calls the peak is at least the memory of the process that has started this one.
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None

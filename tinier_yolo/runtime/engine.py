@@ -76,11 +76,12 @@ class Engine:
         return self._plans[size]
 
     def _run(self, plan: Plan, image: Bytes) -> Int32:
-        if self.threads > 1:
+        threads = self.threads
+        if threads > 1:
             from tinier_yolo.runtime.kernels_parallel import set_threads
 
-            set_threads(self.threads)  # Numba keeps the number for each calling thread.
-        return plan.run(image, self.threads)
+            threads = set_threads(threads)  # Numba keeps the number for each calling thread.
+        return plan.run(image, threads)
 
     def _checked(self, image: Bytes) -> Bytes:
         channels = self.program.network.input.channels

@@ -38,6 +38,7 @@ from tinier_yolo.runtime.kernels_vectors import (
     begin_burst,
     below,
     end_burst,
+    item,
     load,
     load_word,
     minimum,
@@ -71,10 +72,10 @@ def _four_sums(
     # S of windows 4 * quad to 4 * quad + 3 for the 16 filters of a group.
     top = (planes - 1) * plane
     at = (
-        top + windows[4 * quad],
-        top + windows[4 * quad + 1],
-        top + windows[4 * quad + 2],
-        top + windows[4 * quad + 3],
+        top + item(windows, 4 * quad),
+        top + item(windows, 4 * quad + 1),
+        top + item(windows, 4 * quad + 2),
+        top + item(windows, 4 * quad + 3),
     )
     s = (zeros(), zeros(), zeros(), zeros())
     first = group * taps.size
@@ -102,7 +103,7 @@ def _burst(
 ) -> tuple[Vector, Vector, Vector, Vector]:
     c0, c1, c2, c3 = begin_burst(s[0]), begin_burst(s[1]), begin_burst(s[2]), begin_burst(s[3])
     for i in range(begin, end):
-        w, tap = load(weights, (first + i) * 16), taps[i]
+        w, tap = load(weights, (first + i) * 16), item(taps, i)
         c0 = add_mismatches(c0, w, source, at[0] + tap, mask)
         c1 = add_mismatches(c1, w, source, at[1] + tap, mask)
         c2 = add_mismatches(c2, w, source, at[2] + tap, mask)
@@ -172,10 +173,10 @@ def convolve_pool(
                 source, source_plane, source_planes, windows, weights, taps, whole, mask, cell, group
             )
             least = minimum(minimum(s0, s1), minimum(s2, s3))
-            bits = flips[group]
+            bits = item(flips, group)
             for i in range(toggles.size):
-                bits ^= below(least, load(bounds, (group * toggles.size + i) * 16)) * toggles[i]
-            _store_levels(target, cells[cell] + 2 * group, target_plane, target_planes, bits, pair)
+                bits ^= below(least, load(bounds, (group * toggles.size + i) * 16)) * item(toggles, i)
+            _store_levels(target, item(cells, cell) + 2 * group, target_plane, target_planes, bits, pair)
 
 
 @kernel
@@ -209,17 +210,17 @@ def convolve(
             s0, s1, s2, s3 = _four_sums(
                 source, source_plane, source_planes, windows, weights, taps, whole, mask, quad, group
             )
-            bits0 = bits1 = bits2 = bits3 = flips[group]
+            bits0 = bits1 = bits2 = bits3 = item(flips, group)
             for i in range(toggles.size):
-                bound, toggle = load(bounds, (group * toggles.size + i) * 16), toggles[i]
+                bound, toggle = load(bounds, (group * toggles.size + i) * 16), item(toggles, i)
                 bits0 ^= below(s0, bound) * toggle
                 bits1 ^= below(s1, bound) * toggle
                 bits2 ^= below(s2, bound) * toggle
                 bits3 ^= below(s3, bound) * toggle
-            _store_levels(target, cells[4 * quad] + 2 * group, target_plane, target_planes, bits0, pair)
-            _store_levels(target, cells[4 * quad + 1] + 2 * group, target_plane, target_planes, bits1, pair)
-            _store_levels(target, cells[4 * quad + 2] + 2 * group, target_plane, target_planes, bits2, pair)
-            _store_levels(target, cells[4 * quad + 3] + 2 * group, target_plane, target_planes, bits3, pair)
+            _store_levels(target, item(cells, 4 * quad) + 2 * group, target_plane, target_planes, bits0, pair)
+            _store_levels(target, item(cells, 4 * quad + 1) + 2 * group, target_plane, target_planes, bits1, pair)
+            _store_levels(target, item(cells, 4 * quad + 2) + 2 * group, target_plane, target_planes, bits2, pair)
+            _store_levels(target, item(cells, 4 * quad + 3) + 2 * group, target_plane, target_planes, bits3, pair)
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,22 +14,39 @@ from tinier_yolo.runtime.kernels_cache import parallel_kernel
 #: Numba's threading layers that enter a parallel region in about a microsecond; its own workqueue takes a hundred.
 _FAST_LAYERS = ("omp", "tbb")
 
+#: The process that has started the threads: in a process forked from it GNU OpenMP ends the program.
+_owner: int | None = None
+
 _numba: Any = numba
 _bits: Any = kernels
 _image: Any = kernels_image
 
 
 def usable_threads(wanted: int) -> int:
-    """Among how many threads a step may be shared out: 1 where that would cost more than it gains."""
+    """Among how many threads a step may be shared out: 1 where that would cost more than it gains, or cannot be."""
+    global _owner
     available = min(wanted, int(_numba.config.NUMBA_NUM_THREADS))
-    if available > 1:
-        _nothing(available)
-    return available if available > 1 and _numba.threading_layer() in _FAST_LAYERS else 1
+    if available == 1 or _forked():
+        return 1
+    _owner = os.getpid()
+    _nothing(available)
+    return available if _numba.threading_layer() in _FAST_LAYERS else 1
 
 
-def set_threads(threads: int) -> None:
-    """Let the parallel kernels that this thread calls use ``threads`` threads."""
+def set_threads(threads: int) -> int:
+    """Let the parallel kernels that this thread calls use ``threads`` threads.
+
+    Returns:
+        ``threads``, or 1 in a process that was forked after the threads had started: it must stay serial.
+    """
+    if _forked():
+        return 1
     numba.set_num_threads(threads)
+    return threads
+
+
+def _forked() -> bool:
+    return _owner not in (None, os.getpid())
 
 
 @parallel_kernel

@@ -78,6 +78,18 @@ def _splat(builder: Any, scalar: Any, kind: VectorType) -> Any:
 
 
 @intrinsic
+def item(_context: Any, array: Any, _index: Any) -> Any:
+    """array[index] of int32 or uint64, for an index that is not negative: Numba's own code tests that every time."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        value = builder.load(builder.gep(data, [values[1]]))
+        return value if value.type == _INT64 else builder.sext(value, _INT64)
+
+    return (types.uint64 if array.dtype == types.uint64 else types.intp)(array, types.intp), generate
+
+
+@intrinsic
 def zeros(_context: Any) -> Any:
     """Sixteen int32 zeros."""
     return INT32X16(), lambda _c, _b, _s, _v: ir.Constant(INT32X16.llvm, None)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinier_yolo.darknet.layers import BatchNorm, Convolutional, MaxPool
+from tinier_yolo.darknet.layers import BatchNorm
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, count_values, load_arrays, load_weights, weights_length
 from tinier_yolo.errors import PathLike
+from tinier_yolo.training.model import batch_norm_after
 
 
 def load_initial(path: PathLike, network: Network) -> Parameters:
@@ -48,7 +49,7 @@ def _twin_plan(network: Network) -> list[tuple[int, str, tuple[int, ...]]]:
     """(layer index, array, shape) in the order of the twin's file."""
     plan: list[tuple[int, str, tuple[int, ...]]] = []
     for index, layer in enumerate(network.layers):
-        follower = _batch_norm_after(network, index)
+        follower = batch_norm_after(network.layers, index)
         if isinstance(layer, BatchNorm):
             continue  # read with its convolution
         if follower is not None:
@@ -57,16 +58,3 @@ def _twin_plan(network: Network) -> list[tuple[int, str, tuple[int, ...]]]:
         else:
             plan += [(index, name, shape) for name, shape in layer.parameters]
     return plan
-
-
-def _batch_norm_after(network: Network, index: int) -> int | None:
-    """The index of the [batchnorm] that belongs to a convolution: the next layer but for pools."""
-    if not isinstance(network.layers[index], Convolutional):
-        return None
-    for later in range(index + 1, len(network.layers)):
-        layer = network.layers[later]
-        if isinstance(layer, BatchNorm):
-            return later
-        if not isinstance(layer, MaxPool):
-            return None
-    return None

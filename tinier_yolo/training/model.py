@@ -3,7 +3,7 @@
 Every map is a pair: a tensor and the scale beta by which its values are to be multiplied. For the image that is
 uint8 and 1/255, for a quantised map levels and the quantiser's step, for a float map the values themselves and 1. A
 binary convolution works on the levels, whole numbers, and applies alpha * beta once at its end (Eq. 1): in evaluation
-its sums are exact in float32.
+its sums are exact in float32, and float64 takes over until the next quantiser.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Weighted(nn.Module):
         shapes = dict(layer.parameters)
         self.weights = nn.Parameter(torch.empty(shapes["weights"]))
         nn.init.kaiming_normal_(self.weights, a=LEAKY_SLOPE)
-        self.norm = nn.BatchNorm2d(shapes["biases"][0], BATCH_NORM_EPSILON) if layer.batch_normalize else None
+        self.norm = Norm(shapes["biases"][0], BATCH_NORM_EPSILON) if layer.batch_normalize else None
         # A bias before a batch normalisation has no effect that its mean does not undo.
         self.biases = None if self.norm else nn.Parameter(torch.zeros(shapes["biases"]), not followed_by_batch_norm)
 
@@ -67,10 +67,14 @@ class Weighted(nn.Module):
         return _ACTIVATIONS[self.layer.activation](y)
 
     def _binary_product(self, x: Tensor) -> Tensor:
-        signs, scale = binary_sign(self.weights), filter_scale(self.weights) * self.scale
+        signs = binary_sign(self.weights)
         if self.training:  # scaling the weights spares a pass over the largest maps and its gradient, a third of a step
+            scale = filter_scale(self.weights) * self.scale
             return self._product(x, signs * scale.view(-1, *(1,) * (signs.ndim - 1)), self.biases)
-        y = self._product(x, signs, None) * scale.view(1, -1, 1, 1)
+        # The sums are whole numbers, exact in float32; what follows is not, and decides on which side of a threshold a
+        # value falls. In float64 a network says what its integer program will say.
+        scale = filter_scale(self.weights.double()) * self.scale
+        y = self._product(x.to(self.weights.dtype), signs, None).double() * scale.view(1, -1, 1, 1)
         return y if self.biases is None else y + self.biases.view(1, -1, 1, 1)
 
     def _product(self, x: Tensor, weights: Tensor, biases: Tensor | None) -> Tensor:
@@ -102,7 +106,7 @@ class DarknetModel(nn.Module):
         self.children_of_layers = nn.ModuleList()
         scale = IMAGE_SCALE
         for index, layer in enumerate(network.layers):
-            module, scale = _module(layer, scale, _batch_norm_follows(network.layers, index))
+            module, scale = _module(layer, scale, batch_norm_after(network.layers, index) is not None)
             self.children_of_layers.append(module)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -145,6 +149,19 @@ class DarknetModel(nn.Module):
         ]
 
 
+class Norm(nn.BatchNorm2d):
+    """PyTorch's, but that evaluation has the precision of its input, whatever that of the parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        if self.training:
+            return super().forward(x)
+        mean, variance, weight, bias = (
+            array.to(x.dtype) if array is not None else None
+            for array in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
+        return functional.batch_norm(x, mean, variance, weight, bias, False, 0.0, self.eps)
+
+
 class _Pool(nn.Module):
     def __init__(self, layer: MaxPool) -> None:
         super().__init__()
@@ -170,9 +187,15 @@ class _Function(nn.Module):
         return self.function(x)
 
 
-def _batch_norm_follows(layers: tuple[Layer, ...], index: int) -> bool:
-    later = (layer for layer in layers[index + 1 :] if not isinstance(layer, MaxPool))
-    return isinstance(layers[index], Convolutional) and isinstance(next(later, None), BatchNorm)
+def batch_norm_after(layers: tuple[Layer, ...], index: int) -> int | None:
+    """The index of the [batchnorm] that belongs to a convolution: the next layer but for pools."""
+    if isinstance(layers[index], Convolutional):
+        for later in range(index + 1, len(layers)):
+            if isinstance(layers[later], BatchNorm):
+                return later
+            if not isinstance(layers[later], MaxPool):
+                break
+    return None
 
 
 def _module(layer: Layer, scale: float, followed_by_batch_norm: bool) -> tuple[nn.Module, float]:
@@ -182,7 +205,7 @@ def _module(layer: Layer, scale: float, followed_by_batch_norm: bool) -> tuple[n
     if isinstance(layer, MaxPool):
         return _Pool(layer), scale
     if isinstance(layer, BatchNorm):
-        return nn.BatchNorm2d(layer.input.channels, BATCH_NORM_EPSILON), 1.0
+        return Norm(layer.input.channels, BATCH_NORM_EPSILON), 1.0
     if isinstance(layer, Activation):
         if layer.activation != "hwgq":
             return _Function(_ACTIVATIONS[layer.activation]), scale
