@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if data.train is None:
         raise DataError("no train list", path=args.data, expected="train = FILE")
     sizes = []
-    for sample in tqdm(load_samples(data.train, len(data.class_names)), unit="image", leave=False):
+    for sample in tqdm(load_samples(data.train, len(data.class_names)), unit="image", leave=False, disable=None):
         if len(sample.boxes):
             # As training reads it: the boxes lie on the stored pixels.
             height, width = read_image(sample.image, upright=False).shape[:2]
