@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,3 +200,17 @@ def test_two_gloo_processes_train_together(drawings: Path, tmp_path: Path) -> No
     load_weights(tmp_path / "two" / "tiny.weights", Network.load(cfg))
     rows = (tmp_path / "two" / "tiny_training.csv").read_text().splitlines()
     assert len(rows) == 3  # one process writes
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_bad_image_is_one_line(
+    drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    shutil.copytree(drawings.parent, tmp_path / "data")
+    (tmp_path / "data" / "images" / "4.png").write_text("not an image")
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    more = ["--max-batches", "5", "--workers", workers]
+    assert main(arguments(cfg, tmp_path / "data" / "drawings.data", tmp_path / "out", *more)) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"tinier-yolo: {tmp_path}/data/images/4.png: cannot decode the image")

@@ -28,7 +28,7 @@ class Processes:
 
     def __enter__(self) -> Processes:
         if self.world > 1:
-            torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         return self
 
     def __exit__(
@@ -42,12 +42,15 @@ def choose_device(name: str, processes: Processes) -> torch.device:
     """The device for ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        UsageError: CUDA is asked for and not there.
+        UsageError: CUDA is asked for and not there, or has fewer devices than there are processes.
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise UsageError("no CUDA device here", expected="--device cpu or auto")
     if name == "cuda" or (name == "auto" and available):
+        if processes.local_rank >= torch.cuda.device_count():
+            found = f"{torch.cuda.device_count()} for process {processes.local_rank}"
+            raise UsageError("too few CUDA devices", expected="one for each process of this machine", found=found)
         return torch.device("cuda", processes.local_rank)
     return torch.device("cpu")
 

@@ -142,18 +142,17 @@ class Trainer:
             model = DistributedDataParallel(self.model)
         batches = self._batches(self.next, net.max_batches)
         sums: Counter[str] = Counter()
-        bar = tqdm(total=net.max_batches, initial=self.next, unit="it", disable=not self.processes.is_first)
         self.model.train()
-        for iteration in range(self.next, net.max_batches):
-            sums.update(self._step(model, batches, iteration))
-            self.next = iteration + 1
-            bar.update()
-            if self.next % options.log_every == 0 or self.next == net.max_batches:
-                bar.set_postfix_str(self._log(sums))
-                sums.clear()
-            if self.next % options.keep_every == 0 or self.next == net.max_batches:
-                self._keep()
-        bar.close()
+        with tqdm(total=net.max_batches, initial=self.next, unit="it", disable=not self.processes.is_first) as bar:
+            for iteration in range(self.next, net.max_batches):
+                sums.update(self._step(model, batches, iteration))
+                self.next = iteration + 1
+                bar.update()
+                if self.next % options.log_every == 0 or self.next == net.max_batches:
+                    bar.set_postfix_str(self._log(sums))
+                    sums.clear()
+                if self.next % options.keep_every == 0 or self.next == net.max_batches:
+                    self._keep()
 
     def finish(self) -> TrainingResult:
         """Estimate the batch-norm statistics anew for the last and the averaged weights; keep the better of the two.
@@ -192,14 +191,14 @@ class Trainer:
         self.held_out = load_samples(data.valid, classes) if data.valid else ()
 
     def _begin(self) -> None:
+        for model in (self.model, self.average):
+            model.to(self.device)
         if self.options.resume and self.checkpoint_path.is_file():
             self._restore()
         elif self.options.init is not None:
             self.model.load_parameters(load_initial(self.options.init, self.network))
             self.average.load_state_dict(self.model.state_dict())
             self._tell(f"weights from {self.options.init}")
-        for model in (self.model, self.average):
-            model.to(self.device)
         if self.finished and self.next >= self.network.options.max_batches:
             raise UsageError(
                 "nothing to train", path=self.checkpoint_path, expected="max_batches beyond it", found=self.next
@@ -243,9 +242,16 @@ class Trainer:
         )
         steps = range(start * net.subdivisions, stop * net.subdivisions)
         ahead = 4 if options.workers else None
-        return iter(
-            DataLoader(dataset, batch_size=None, sampler=steps, num_workers=options.workers, prefetch_factor=ahead)
-        )
+        try:
+            yield from DataLoader(
+                dataset, batch_size=None, sampler=steps, num_workers=options.workers, prefetch_factor=ahead
+            )
+        except DataError as error:
+            if "\n" not in error.problem:
+                raise
+            # From a worker it comes with the worker's traceback in front; the last line is what it says.
+            message = error.problem.rstrip().rpartition("\n")[2]
+            raise DataError(message.removeprefix(f"{DataError.__module__}.{DataError.__name__}: ")) from error
 
     # ------------------------------------------------------------------------------------------------- work
 

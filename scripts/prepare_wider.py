@@ -1,0 +1,80 @@
+"""Make WIDER FACE a Darknet data set: label files, ignored faces and a list, beside its images.
+
+    python scripts/prepare_wider.py WIDER_train/images wider_face_split/wider_face_train_bbx_gt.txt
+    python scripts/prepare_wider.py WIDER_val/images wider_face_split/wider_face_val.mat
+
+``WIDER_train/images/EVENT/NAME.jpg`` gets ``WIDER_train/labels/EVENT/NAME.txt``, and where the annotators marked faces
+invalid ``WIDER_train/ignore/EVENT/NAME.txt``: they carry no loss in training. ``WIDER_train/list.txt`` names the images
+for the .data file (``train = WIDER_train/list.txt``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tinier_yolo.darknet.annotations import WiderImage, load_wider_split, load_wider_text, wider_sample
+from tinier_yolo.darknet.data import sibling_path
+from tinier_yolo.errors import DataError, TinierYoloError
+from tinier_yolo.files import atomic_write
+from tinier_yolo.media.images import read_image
+
+
+def prepare(root: Path, annotations: Path) -> tuple[int, int, int]:
+    """Write the files; returns how many images, faces and ignored faces.
+
+    Raises:
+        TinierYoloError: annotations or an image that cannot be read, or files that cannot be written.
+    """
+    if root.name != "images":
+        raise DataError("not WIDER FACE's folder of images", path=root, expected="a folder named images")
+    load = load_wider_split if annotations.suffix == ".mat" else load_wider_text
+    images = load(annotations)
+    faces = ignored = 0
+    for image in tqdm(images, unit="image", disable=None):
+        sample = _write(image, root / f"{image.name}.jpg")
+        faces, ignored = faces + sample[0], ignored + sample[1]
+    with atomic_write(root.parent / "list.txt", "w", DataError) as file:
+        file.writelines(f"images/{image.name}.jpg\n" for image in images)
+    return len(images), faces, ignored
+
+
+def _write(image: WiderImage, path: Path) -> tuple[int, int]:
+    height, width = read_image(path, upright=False).shape[:2]
+    sample = wider_sample(image, path, (width, height))
+    _write_boxes(sibling_path(path, "labels"), sample.boxes)
+    if len(sample.ignored):
+        _write_boxes(sibling_path(path, "ignore"), sample.ignored)
+    return len(sample.boxes), len(sample.ignored)
+
+
+def _write_boxes(path: Path, boxes: NDArray[np.float32]) -> None:
+    with atomic_write(path, "w", DataError, durable=False) as file:
+        file.writelines("0 " + " ".join(f"{value:.6g}" for value in box) + "\n" for box in boxes)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare one split; exit code 2 and one line where that cannot be done."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path, help="WIDER_train/images or WIDER_val/images")
+    parser.add_argument("annotations", type=Path, help="wider_face_*_bbx_gt.txt or wider_face_*.mat")
+    args = parser.parse_args(argv)
+    try:
+        images, faces, ignored = prepare(args.images, args.annotations)
+    except TinierYoloError as error:
+        print(f"prepare_wider: {error}", file=sys.stderr)
+        return 2
+    print(f"{images} images, {faces} faces, {ignored} ignored: {args.images.parent / 'list.txt'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

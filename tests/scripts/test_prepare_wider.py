@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from scripts.prepare_wider import main
+from tinier_yolo.darknet.data import load_samples
+
+
+@pytest.fixture
+def wider(tmp_path: Path) -> Path:
+    (tmp_path / "WIDER_train" / "images" / "0--Parade").mkdir(parents=True)
+    for name in "ab":
+        cv2.imwrite(str(tmp_path / "WIDER_train/images/0--Parade" / f"{name}.jpg"), np.zeros((100, 200, 3), np.uint8))
+    (tmp_path / "gt.txt").write_text(
+        "0--Parade/a.jpg\n2\n20 10 40 50 0 0 0 0 0 0\n100 0 20 20 0 0 0 1 0 0\n"
+        "0--Parade/b.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n"
+    )
+    return tmp_path
+
+
+def test_labels_and_invalid_faces(wider: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(wider / "WIDER_train" / "images"), str(wider / "gt.txt")]) == 0
+    assert "2 images, 1 faces, 1 ignored" in capsys.readouterr().out
+    a, b = load_samples(wider / "WIDER_train" / "list.txt")
+    np.testing.assert_allclose(a.boxes, [[0.2, 0.35, 0.2, 0.5]], rtol=1e-5)
+    np.testing.assert_allclose(a.ignored, [[0.55, 0.1, 0.1, 0.2]], rtol=1e-5)
+    assert len(b.boxes) == len(b.ignored) == 0
+
+
+def test_bad_input_is_one_line(wider: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(wider), str(wider / "gt.txt")]) == 2
+    (wider / "WIDER_train/images/0--Parade/b.jpg").unlink()
+    assert main([str(wider / "WIDER_train" / "images"), str(wider / "gt.txt")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert not (wider / "WIDER_train" / "list.txt").exists()
