@@ -39,6 +39,7 @@ from tinier_yolo.training.devices import Processes, autocast_for, choose_device,
 from tinier_yolo.training.history import History, draw_curves
 from tinier_yolo.training.initialize import load_initial
 from tinier_yolo.training.model import DarknetModel
+from tinier_yolo.training.portable import portable
 from tinier_yolo.training.region_loss import RegionLoss, expect_background, region_loss
 from tinier_yolo.training.schedule import learning_rate
 
@@ -399,7 +400,7 @@ def _means(sums: Counter[str], columns: tuple[str, ...]) -> dict[str, float]:
 
 
 def _save(path: Path, model: DarknetModel, images_seen: int) -> None:
-    save_weights(path, model.network, model.parameters_of_layers(), images_seen)
+    save_weights(path, model.network, portable(model.network, model.parameters_of_layers()), images_seen)
 
 
 def _remove_other_runs(trainer: Trainer) -> None:
