@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.images import read_rgb, write_picture
 from eval.matching import FALSE_ALARM, match
 from eval.run import cores, in_threads
 from tinier_yolo.errors import MediaError, PathLike
 from tinier_yolo.files import atomic_write
+from tinier_yolo.media.images import read_image, write_image
 
 # Okabe and Ito's colours, which the colour-blind can tell apart. RGB.
 _FOUND, _FALSE_ALARM, _MISSED = (0, 200, 140), (225, 85, 0), (240, 228, 66)
@@ -112,7 +112,7 @@ def draw_figure(path: PathLike, panels: Sequence[Panel], thresh: float) -> None:
     Raises:
         MediaError: an image cannot be read, or the figure cannot be written.
     """
-    images = [read_rgb(panel.path) for panel in panels]
+    images = [read_image(panel.path, upright=False) for panel in panels]
     rows = rows_of([image.shape[1] / image.shape[0] for image in images])
     strips = []
     for row in rows:
@@ -132,10 +132,10 @@ def write_pictures(folder: PathLike, panels: Sequence[Panel], thresh: float) -> 
 
     def write(panel: Panel) -> None:
         try:
-            rgb = read_rgb(panel.path)
+            rgb = read_image(panel.path, upright=False)
         except MediaError:
             return  # told already, by the run that looked for faces in it
-        write_picture(Path(folder) / f"{panel.name}.jpg", annotate(panel, rgb, thresh))
+        write_image(Path(folder) / f"{panel.name}.jpg", annotate(panel, rgb, thresh))
 
     in_threads(write, panels, cores(), "pictures")
 

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.images import read_rgb
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.errors import MediaError, UsageError
+from tinier_yolo.media.images import read_image
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -93,7 +93,7 @@ def run_detector(subject: Subject, images: Mapping[str, Path]) -> Run:
 
     def detect(path: Path) -> tuple[Detections, tuple[int, int], float] | str:
         try:
-            rgb = read_rgb(path)
+            rgb = read_image(path, upright=False)
         except MediaError as error:
             return str(error)
         detector = pool.get()
@@ -136,7 +136,7 @@ def read_sizes(images: Mapping[str, Path], workers: int | None = None) -> dict[s
     """
 
     def size(path: Path) -> tuple[int, int]:
-        height, width = read_rgb(path).shape[:2]
+        height, width = read_image(path, upright=False).shape[:2]
         return width, height
 
     sizes = in_threads(size, list(images.values()), cores() if workers is None else workers, "sizes")

@@ -17,7 +17,7 @@ ORDER = ["errors", "files", "darknet", "quantization", "runtime", "detection", "
 #: Beside the row: what they may import of the package.
 BESIDE = {
     "training": {"errors", "files", "darknet", "quantization", "detection"},
-    "eval": {"errors", "files", "darknet", "detection"},
+    "eval": {"errors", "files", "darknet", "detection", "media"},
 }
 #: Heavy libraries and the only places that import them.
 CONFINED = {

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.images import write_picture
 from eval.run import NMS, THRESH
 from tests import red_detector
 from tests.eval.wider_files import write_ground_truth
@@ -16,6 +15,7 @@ from tinier_yolo.cli import eval as verb
 from tinier_yolo.cli import main
 from tinier_yolo.darknet.annotations import WiderImage
 from tinier_yolo.detection.detector import Detector
+from tinier_yolo.media.images import write_image
 
 # One face of 32x32 pixels in a picture of 128x128, a second picture without any.
 FACE = (32, 32, 64, 64)
@@ -27,9 +27,9 @@ def folder(tmp_path: Path) -> Path:
     """A tiny set in the form of each benchmark: FDDB, WIDER FACE, YOLO labels."""
     pictures = {"a": red_detector.picture((128, 128), FACE), "b": red_detector.picture((128, 128))}
     for name, rgb in pictures.items():
-        write_picture(tmp_path / "fddb" / "d" / f"{name}.png", rgb)
+        write_image(tmp_path / "fddb" / "d" / f"{name}.png", rgb)
         (tmp_path / "fddb" / "d" / f"{name}.png").rename(tmp_path / "fddb" / "d" / f"{name}.jpg")
-        write_picture(tmp_path / "yolo" / "images" / f"{name}.png", rgb)
+        write_image(tmp_path / "yolo" / "images" / f"{name}.png", rgb)
     (tmp_path / "folds").mkdir()
     (tmp_path / "folds" / "FDDB-fold-01-ellipseList.txt").write_text(ROUND)
     (tmp_path / "yolo" / "labels").mkdir()

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.figure import Panel, annotate, draw_figure, rows_of, write_pictures
-from eval.images import read_rgb
 from tests.eval.fakes import draw
 from tinier_yolo.errors import MediaError
+from tinier_yolo.media.images import read_image
 
 FOUND, FALSE_ALARM, MISSED, ANNOTATION = (0, 200, 140), (225, 85, 0), (240, 228, 66), (255, 255, 255)
 GREY = np.full((100, 120, 3), 128, np.uint8)
@@ -59,11 +59,11 @@ def test_figure_and_pictures(tmp_path: Path) -> None:
     draw(tmp_path / "a.png", (120, 100))
     panels = [panel(tmp_path / "a.png")] * 5
     draw_figure(tmp_path / "figure.png", panels, 0.25)
-    figure = read_rgb(tmp_path / "figure.png")
+    figure = read_image(tmp_path / "figure.png")
     assert figure.shape[1] == 2400
     assert all(has(figure, color) for color in (FOUND, FALSE_ALARM, MISSED, ANNOTATION))
     write_pictures(tmp_path / "pictures", [panels[0], panel(tmp_path / "missing.png")], 0.25)
-    assert read_rgb(tmp_path / "pictures/event/a.b.jpg").shape == (100, 120, 3)
+    assert read_image(tmp_path / "pictures/event/a.b.jpg").shape == (100, 120, 3)
     with pytest.raises(MediaError, match="cannot read"):
         draw_figure(tmp_path / "other.png", [panel(tmp_path / "missing.png")], 0.25)
 

@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from eval.images import read_rgb
 from eval.peers import HaarCascade, YuNet
 from tinier_yolo.errors import UsageError
+from tinier_yolo.media.images import read_image
 
 STRIDES = (8, 16, 32)
 CHANNELS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
@@ -50,7 +50,7 @@ def test_haar_finds_the_face_of_a_photograph() -> None:
     import matplotlib
 
     photograph = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    found = HaarCascade().detect(read_rgb(photograph))
+    found = HaarCascade().detect(read_image(photograph))
     assert found.scores.tolist() == sorted(found.scores.tolist(), reverse=True)
     left, top, right, bottom = found.boxes[0].tolist()
     assert left < 260 < right

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.images import read_rgb
 from eval.plots import Line, plot_precision_recall, plot_roc
 from tinier_yolo.errors import MediaError
+from tinier_yolo.media.images import read_image
 
 BLUE, VERMILLION = (0, 114, 178), (213, 94, 0)
 
 
 def pixels(path: Path, color: tuple[int, int, int]) -> int:
-    return int((np.abs(read_rgb(path).astype(int) - color).max(axis=2) < 20).sum())
+    return int((np.abs(read_image(path).astype(int) - color).max(axis=2) < 20).sum())
 
 
 def test_roc_draws_every_line_in_its_colour(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_empty_curves_and_many_lines(tmp_path: Path) -> None:
     lines = [Line(f"line {n}", [], []) for n in range(9)]
     plot_roc(tmp_path / "roc.png", lines, budget=0, limit=10, title="none")
     plot_precision_recall(tmp_path / "pr.png", lines, title="none")
-    assert read_rgb(tmp_path / "pr.png").shape == read_rgb(tmp_path / "roc.png").shape
+    assert read_image(tmp_path / "pr.png").shape == read_image(tmp_path / "roc.png").shape
 
 
 def test_no_display_and_no_global_state(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from eval.figure import FigureOptions
-from eval.images import read_rgb
 from eval.run import Subject
 from eval.wider_benchmark import WiderSet, evaluate_detector, evaluate_files, load_detections
 from tests.eval.fakes import BrightDetector, draw
 from tests.eval.wider_files import write_ground_truth
 from tinier_yolo.darknet.annotations import WiderImage
 from tinier_yolo.errors import DataError, DetectionsError, UsageError
+from tinier_yolo.media.images import read_image
 
 ATTRIBUTES = np.zeros((2, 6), np.int8)
 BLURRED = ATTRIBUTES + np.array([[2, 0, 0, 0, 0, 0], [2, 0, 0, 1, 0, 0]], np.int8)  # the second one is invalid
@@ -63,7 +63,7 @@ def test_a_run_writes_detections_curves_and_summary(folder: Path) -> None:
     assert rows[1] == "0.999,0.2,1"
     assert rows[-1] == "0,0.6,0.75"
     assert len(rows) == 1001
-    assert read_rgb(out / "pr.png").size
+    assert read_image(out / "pr.png").size
 
 
 def test_written_detections_score_the_same_without_images(folder: Path) -> None:
@@ -92,10 +92,10 @@ def test_the_qualitative_figure(folder: Path) -> None:
         return figure
 
     assert names(FigureOptions(count=9)) == [image.name for image in IMAGES]
-    assert read_rgb(folder / "out/figure.png").shape[1] == 2400
+    assert read_image(folder / "out/figure.png").shape[1] == 2400
     assert names(FigureOptions(count=9, attributes=(("blur", 2),))) == ["0--Parade/b.t"]
     # What is missed there is invalid.
-    assert not (read_rgb(folder / "out/figure.png")[:-90] == (240, 228, 66)).all(axis=2).any()
+    assert not (read_image(folder / "out/figure.png")[:-90] == (240, 228, 66)).all(axis=2).any()
     assert names(FigureOptions(count=9, heights=(30, 99))) == ["1--Handshaking/c"]
     assert names(FigureOptions(names=("1--Handshaking/c", "0--Parade/a"))) == ["1--Handshaking/c", "0--Parade/a"]
     with pytest.raises(UsageError, match="no such image in the set"):

@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from eval.images import write_picture
 from tests import red_detector
+from tinier_yolo.media.images import write_image
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def table5(root: Path) -> ModuleType:
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "folds").mkdir()
     (tmp_path / "folds/FDDB-fold-01-ellipseList.txt").write_text("d/a\n1\n18 18 0 48 48 1\n")
-    write_picture(tmp_path / "images/d/a.png", red_detector.picture((128, 128), (32, 32, 64, 64)))
+    write_image(tmp_path / "images/d/a.png", red_detector.picture((128, 128), (32, 32, 64, 64)))
     (tmp_path / "images/d/a.png").rename(tmp_path / "images/d/a.jpg")
     (tmp_path / "weights").mkdir()
     return tmp_path
