@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinier_yolo.darknet.cfg import KEYS, MAX_BYTES, MAX_SECTIONS, did_you_mean, load_cfg, parse_cfg
+from tinier_yolo.darknet.cfg import (
+    KEYS,
+    MAX_BYTES,
+    MAX_SECTIONS,
+    WITHOUT_EFFECT,
+    did_you_mean,
+    keys_without_effect,
+    load_cfg,
+    parse_cfg,
+)
 from tinier_yolo.errors import CfgError
 
 
@@ -94,3 +103,10 @@ def test_numbers_come_back_as_they_were_written(whole: int, real: float) -> None
     (net,) = parse_cfg(f"[net]\nwidth={whole}\nhue={real!r}\n")
     assert net.integer("width", 0) == whole
     assert net.number("hue", 0) == real
+
+
+def test_keys_without_effect_are_known_and_reported() -> None:
+    for name, keys in WITHOUT_EFFECT.items():
+        assert keys <= set(KEYS[name])
+    sections = parse_cfg("[net]\nangle=3\nwidth=1\n[region]\nbias_match=1\n")
+    assert keys_without_effect(sections) == ["[net] angle (line 2)", "[region] bias_match (line 5)"]

@@ -98,6 +98,14 @@ KEYS: Mapping[str, Mapping[str, Callable[[str], Value]]] = {
     "cost": {"type": _word, "scale": _number},
 }
 
+#: Keys of Darknet's that are read and checked, and change nothing here.
+WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
+    "net": frozenset({"angle", "aspect", "B1", "B2", "eps", "max_crop", "min_crop", "time_steps"}),
+    "region": frozenset({"absolute", "background", "bias_match", "log", "max", "sqrt"}),
+    "softmax": frozenset({"groups", "temperature"}),
+    "cost": frozenset({"scale", "type"}),
+}
+
 _ALIASES = {
     "network": "net",
     "conv": "convolutional",
@@ -266,6 +274,16 @@ def _parse_option(line: str, number: int, section: Section) -> tuple[str, Option
             found=repr(text[:60]),
         ) from None
     return key, Option(value, number)
+
+
+def keys_without_effect(sections: Iterable[Section]) -> list[str]:
+    """The keys of a cfg that change nothing here: ``"[region] bias_match (line 99)"``."""
+    return [
+        f"[{section.name}] {key} (line {option.line})"
+        for section in sections
+        for key, option in section.options.items()
+        if key in WITHOUT_EFFECT.get(section.name, ())
+    ]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from tinier_yolo.darknet.cfg import keys_without_effect
 from tinier_yolo.darknet.data import load_data, load_samples
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
@@ -206,6 +207,8 @@ class Trainer:
             )
         if self.processes.is_first:
             _remove_other_runs(self)
+        if ignored := keys_without_effect(self.network.sections):
+            self._tell("without effect here: " + ", ".join(ignored))
         images = f"{len(self.samples)} images, {len(self.held_out)} for validation"
         kind = f"{self.device.type}, {self.precision}, {self.processes.world} process(es)"
         self._tell(f"{images}; {kind}; starting at iteration {self.next} of {self.network.options.max_batches}")
