@@ -13,8 +13,8 @@ from tinier_yolo.darknet.cfg import (
     WITHOUT_EFFECT,
     did_you_mean,
     keys_without_effect,
-    load_cfg,
     parse_cfg,
+    read_cfg_text,
 )
 from tinier_yolo.errors import CfgError
 
@@ -73,12 +73,12 @@ def test_errors_name_the_place(text: str, parts: list[str]) -> None:
 
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(CfgError, match=r"none\.cfg: cannot read the cfg"):
-        load_cfg(tmp_path / "none.cfg")
+        read_cfg_text(tmp_path / "none.cfg")
     (tmp_path / "b.cfg").write_bytes(b"[net]\n\xff\xfe")
     with pytest.raises(CfgError, match="byte 6"):
-        load_cfg(tmp_path / "b.cfg")
+        read_cfg_text(tmp_path / "b.cfg")
     with pytest.raises(CfgError, match="cannot read the cfg"):
-        load_cfg(tmp_path)
+        read_cfg_text(tmp_path)
 
 
 def test_did_you_mean() -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.runtime.test_onnx_graph import random_parameters
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
 from tinier_yolo.errors import UsageError, WeightsError
 from tinier_yolo.runtime import onnx_graph
+from tinier_yolo.runtime.benchmark import random_parameters
 from tinier_yolo.runtime.float_engine import FloatEngine
 
 

@@ -11,22 +11,10 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import CfgError
+from tinier_yolo.runtime.benchmark import random_parameters
 from tinier_yolo.runtime.onnx_graph import onnx_graph
 
 HEAD = "[net]\nwidth={width}\nheight={height}\nchannels=2\n"
-
-
-def random_parameters(network: Network, seed: int = 0) -> Parameters:
-    rng = np.random.default_rng(seed)
-
-    def array(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        if name == "variances":
-            return rng.uniform(0.5, 2, shape).astype(np.float32)
-        if name == "weights":
-            return rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape).astype(np.float32)
-        return rng.normal(name == "scales", 0.2, shape).astype(np.float32)
-
-    return tuple({name: array(name, shape) for name, shape in layer.parameters} for layer in network.layers)
 
 
 def evaluate(network: Network, parameters: Parameters, x: NDArray[np.float32], **options: bool) -> NDArray[np.float32]:

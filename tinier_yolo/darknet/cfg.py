@@ -171,15 +171,6 @@ class Section:
         return default if option is None else option.value
 
 
-def load_cfg(path: PathLike) -> tuple[Section, ...]:
-    """Read a cfg file.
-
-    Raises:
-        CfgError: the file cannot be read, or :func:`parse_cfg` objects to its text.
-    """
-    return parse_cfg(read_cfg_text(path), str(path))
-
-
 def read_cfg_text(path: PathLike) -> str:
     """The text of a cfg file, at most ``MAX_BYTES`` of UTF-8.
 

@@ -29,10 +29,9 @@ from tinier_yolo.darknet.layers import (
 )
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
+from tinier_yolo.quantization.float64 import IMAGE_STEP
 from tinier_yolo.quantization.hwgq import quantizer_for
 from tinier_yolo.training.quantizers import binary_sign, filter_scale, quantize_levels
-
-IMAGE_SCALE = 1 / 255
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda x: x,
@@ -104,7 +103,7 @@ class DarknetModel(nn.Module):
         super().__init__()
         self.network = network
         self.children_of_layers = nn.ModuleList()
-        scale = IMAGE_SCALE
+        scale = IMAGE_STEP
         for index, layer in enumerate(network.layers):
             module, scale = _module(layer, scale, batch_norm_after(network.layers, index) is not None)
             self.children_of_layers.append(module)

@@ -206,7 +206,7 @@ class Trainer:
                 "nothing to train", path=self.checkpoint_path, expected="max_batches beyond it", found=self.next
             )
         if self.processes.is_first:
-            _remove_other_runs(self)
+            _prepare_folder(self)
         if ignored := keys_without_effect(self.network.sections):
             self._tell("without effect here: " + ", ".join(ignored))
         images = f"{len(self.samples)} images, {len(self.held_out)} for validation"
@@ -406,7 +406,7 @@ def _save(path: Path, model: DarknetModel, images_seen: int) -> None:
     save_weights(path, model.network, portable(model.network, model.parameters_of_layers()), images_seen)
 
 
-def _remove_other_runs(trainer: Trainer) -> None:
+def _prepare_folder(trainer: Trainer) -> None:
     # A new run must not be mistaken for the old one's continuation when it is killed before its first checkpoint.
     if trainer.next == 0:
         trainer.checkpoint_path.unlink(missing_ok=True)
