@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _EPILOG = """
 "median" and "best" are of repeated runs; the best is disturbed least by other work on the machine. "of peak" is the
-share of the rate that the kernels' three instructions (xor, popcount, add) reach alone, measured here and now; the
-first layer counts bytes, not bits. Start-up is the whole of "tinier-yolo detect" with one image: Python, imports,
-loading, detecting; cold compiles the kernels into an empty cache, cached finds them there. Of a video the first
-frames are measured: decoding (with the change to RGB), letterboxing, the network, and everything after it; "possible"
-is the speed of decoding and letterboxing alone.
+share of the rate that the kernels' three instructions (xor, popcount, add) reach alone, measured here and now; steps
+that look sums up do without them and can exceed it; the first layer counts bytes, not bits. Start-up is the whole of
+"tinier-yolo detect" with one image: Python, imports, loading, detecting; cold compiles the kernels into an empty cache,
+cached finds them there. Of a video the first frames are measured: decoding (with the change to RGB), letterboxing, the
+network, and everything after it; "possible" is the speed of decoding and letterboxing alone.
 """
 #: A process that is ``tinier-yolo`` with its arguments and prints, last of all, the most memory that it has held.
 _START = """
@@ -166,7 +166,8 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
     about, peak = report["machine"], report["peak"]
     threads = f"{report['threads']} thread" + "s" * (report["threads"] > 1)
     yield f"{report['model']}, {report['width']}x{report['height']}, {threads}, {report['runs']} runs"
-    yield f"{about['cpu']} ({about['vectors']}, counts {about['counts']}), numba {about['numba']}, LLVM {about['llvm']}"
+    variant = f"{about['vectors']}, counts {about['counts']}, looks up {about['looks_up']}"
+    yield f"{about['cpu']} ({variant}), numba {about['numba']}, LLVM {about['llvm']}"
     yield f"peak of one core: {peak / 1e12:.3f} T binary multiply-accumulates a second"
     yield ""
     yield from _steps(report["steps"], report["whole"], peak)

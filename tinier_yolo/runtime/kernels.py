@@ -112,8 +112,17 @@ def _burst(
 
 
 @inlined
-def _store_levels(target: Bytes, offset: int, plane: int, planes: int, bits: np.uint64, pair: bool) -> None:
-    # `bits` holds 16 filters for each plane, lowest plane first. Not a pair: the layer's last group fills one byte.
+def levels_of(s: Vector, group: int, bounds: Int32, toggles: Words, flips: Words) -> np.uint64:
+    """The levels of a group's 16 filters from their S: 16 bits for each plane, lowest plane first."""
+    bits: np.uint64 = item(flips, group)
+    for i in range(toggles.size):
+        bits ^= below(s, load(bounds, (group * toggles.size + i) * 16)) * item(toggles, i)
+    return bits
+
+
+@inlined
+def store_levels(target: Bytes, offset: int, plane: int, planes: int, bits: np.uint64, pair: bool) -> None:
+    """Store what ``levels_of`` has given. Not a pair: the layer's last group fills one byte."""
     for _ in range(planes):
         if pair:
             store_bits(target, offset, bits)
@@ -173,10 +182,8 @@ def convolve_pool(
                 source, source_plane, source_planes, windows, weights, taps, whole, mask, cell, group
             )
             least = minimum(minimum(s0, s1), minimum(s2, s3))
-            bits = item(flips, group)
-            for i in range(toggles.size):
-                bits ^= below(least, load(bounds, (group * toggles.size + i) * 16)) * item(toggles, i)
-            _store_levels(target, item(cells, cell) + 2 * group, target_plane, target_planes, bits, pair)
+            bits = levels_of(least, group, bounds, toggles, flips)
+            store_levels(target, item(cells, cell) + 2 * group, target_plane, target_planes, bits, pair)
 
 
 @kernel
@@ -217,10 +224,10 @@ def convolve(
                 bits1 ^= below(s1, bound) * toggle
                 bits2 ^= below(s2, bound) * toggle
                 bits3 ^= below(s3, bound) * toggle
-            _store_levels(target, item(cells, 4 * quad) + 2 * group, target_plane, target_planes, bits0, pair)
-            _store_levels(target, item(cells, 4 * quad + 1) + 2 * group, target_plane, target_planes, bits1, pair)
-            _store_levels(target, item(cells, 4 * quad + 2) + 2 * group, target_plane, target_planes, bits2, pair)
-            _store_levels(target, item(cells, 4 * quad + 3) + 2 * group, target_plane, target_planes, bits3, pair)
+            store_levels(target, item(cells, 4 * quad) + 2 * group, target_plane, target_planes, bits0, pair)
+            store_levels(target, item(cells, 4 * quad + 1) + 2 * group, target_plane, target_planes, bits1, pair)
+            store_levels(target, item(cells, 4 * quad + 2) + 2 * group, target_plane, target_planes, bits2, pair)
+            store_levels(target, item(cells, 4 * quad + 3) + 2 * group, target_plane, target_planes, bits3, pair)
 
 
 @kernel

@@ -8,7 +8,7 @@ from typing import Any
 
 import numba
 
-from tinier_yolo.runtime import kernels, kernels_image
+from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup
 from tinier_yolo.runtime.kernels_cache import parallel_kernel
 
 #: Numba's threading layers that enter a parallel region in about a microsecond; its own workqueue takes a hundred.
@@ -20,6 +20,7 @@ _owner: int | None = None
 _numba: Any = numba
 _bits: Any = kernels
 _image: Any = kernels_image
+_lookup: Any = kernels_lookup
 
 
 def usable_threads(wanted: int) -> int:
@@ -96,12 +97,26 @@ def _pack_image(threads: int, units: int, *arguments: Any) -> None:
         _image.pack_image(*arguments, units * t // threads, units * (t + 1) // threads)
 
 
+@parallel_kernel
+def _convolve_lookup_pool(threads: int, units: int, lookup: Any, levels: Any) -> None:
+    for t in numba.prange(threads):
+        _lookup.convolve_lookup_pool(lookup, levels, units * t // threads, units * (t + 1) // threads)
+
+
+@parallel_kernel
+def _convolve_lookup(threads: int, units: int, lookup: Any, levels: Any) -> None:
+    for t in numba.prange(threads):
+        _lookup.convolve_lookup(lookup, levels, units * t // threads, units * (t + 1) // threads)
+
+
 #: For each kernel its twin on several threads: ``(threads, units, *arguments without the range)``.
 PARALLEL: Mapping[Callable[..., None], Callable[..., None]] = {
     kernels.convolve_pool: _convolve_pool,
     kernels.convolve: _convolve,
     kernels.convolve_affine: _convolve_affine,
     kernels.pool: _pool,
+    kernels_lookup.convolve_lookup_pool: _convolve_lookup_pool,
+    kernels_lookup.convolve_lookup: _convolve_lookup,
     kernels_image.convolve_image: _convolve_image,
     kernels_image.pack_image: _pack_image,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 
 import llvmlite.binding
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels_cache import cache_folder, kernel
+from tinier_yolo.runtime.kernels_lookup_vectors import BITS
 from tinier_yolo.runtime.kernels_vectors import (
     BURST,
     COUNTS_WORDS,
@@ -59,13 +61,15 @@ def popcount_peak(runs: int = 30) -> float:
 
 
 def machine() -> dict[str, str]:
-    """What decides the speed of the kernels: the CPU as LLVM knows it, its vector popcount, versions, the cache."""
+    """What decides the speed of the kernels: the CPU as LLVM knows it, what it counts and looks up, versions."""
     cpu, features = target()
     known = ("avx512vpopcntdq", "avx512f", "avx2", "neon")
     return {
         "cpu": cpu,
         "vectors": next((name for name in known if f"+{name}" in features.split(",")), "of that CPU"),
+        "arch": platform.machine(),
         "counts": "32-bit words" if COUNTS_WORDS else "bytes",
+        "looks_up": f"{BITS} bits" if BITS else "nothing",
         "numba": numba.__version__,
         "llvm": ".".join(map(str, llvmlite.binding.llvm_version_info)),
         "cache": str(cache_folder()),

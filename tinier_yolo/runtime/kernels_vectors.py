@@ -64,13 +64,14 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     return registered
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, element: ir.Type) -> Any:
-    # The address of array[index], of a 1-D C array, as a pointer to `element`.
+def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, index: Any, element: ir.Type) -> Any:
+    """The address of array[index], of a 1-D C array, as a pointer to ``element``."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), element.as_pointer())
 
 
-def _splat(builder: Any, scalar: Any, kind: VectorType) -> Any:
+def splat(builder: Any, scalar: Any, kind: VectorType) -> Any:
+    """A vector with the scalar in all its lanes."""
     undefined = ir.Constant(kind.llvm, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
@@ -100,7 +101,7 @@ def load(_context: Any, array: Any, _index: Any) -> Any:
     """Sixteen int32: array[index : index + 16], at an address that is a multiple of 64 bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], INT32X16.llvm)
+        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], INT32X16.llvm)
         return builder.load(pointer, align=64)
 
     return INT32X16(array, types.intp), generate
@@ -111,7 +112,7 @@ def store(_context: Any, array: Any, _index: Any, _vector: Any) -> Any:
     """array[index : index + 16] = vector, sixteen int32."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], INT32X16.llvm)
+        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], INT32X16.llvm)
         builder.store(values[2], pointer, align=4)
         return context.get_dummy_value()
 
@@ -191,9 +192,9 @@ def add_mismatches(_context: Any, _counter: Any, _weights: Any, source: Any, _of
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         counter, weights, array, offset, mask = values
-        pointer = _pointer(context, builder, signature.args[2], array, offset, ir.IntType(32))
-        word = _splat(builder, builder.load(pointer, align=1), INT32X16)
-        differing = builder.and_(builder.xor(weights, word), _splat(builder, mask, INT32X16))
+        pointer = pointer_to(context, builder, signature.args[2], array, offset, ir.IntType(32))
+        word = splat(builder, builder.load(pointer, align=1), INT32X16)
+        differing = builder.and_(builder.xor(weights, word), splat(builder, mask, INT32X16))
         counts = INT32X16 if COUNTS_WORDS else _INT8X64
         kind = counts.llvm
         # llvmlite's declare_intrinsic knows no vector types.
@@ -211,7 +212,7 @@ def store_bits(_context: Any, target: Any, _offset: Any, _bits: Any) -> Any:
     """target[offset : offset + 2] = the low 16 bits of a uint64, lowest first."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], ir.IntType(16))
+        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], ir.IntType(16))
         builder.store(builder.trunc(values[2], ir.IntType(16)), pointer, align=1)
         return context.get_dummy_value()
 
@@ -223,7 +224,7 @@ def load_word(_context: Any, source: Any, _offset: Any) -> Any:
     """The uint64 in source[offset : offset + 8], any alignment."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], _INT64)
+        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], _INT64)
         return builder.load(pointer, align=1)
 
     return types.uint64(source, types.intp), generate
@@ -234,7 +235,7 @@ def store_word(_context: Any, target: Any, _offset: Any, _word: Any) -> Any:
     """target[offset : offset + 8] = a uint64."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], _INT64)
+        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], _INT64)
         builder.store(values[2], pointer, align=1)
         return context.get_dummy_value()
 
@@ -252,7 +253,7 @@ def add_shorts(_context: Any, _total: Any, source: Any, _index: Any) -> Any:
     """Total + source[index : index + 32], int16."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
+        pointer = pointer_to(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
         return builder.add(values[0], builder.load(pointer, align=2))
 
     return INT16X32(INT16X32, source, types.intp), generate
@@ -263,7 +264,7 @@ def subtract_shorts(_context: Any, _total: Any, source: Any, _index: Any) -> Any
     """Total - source[index : index + 32], int16."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
+        pointer = pointer_to(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
         return builder.sub(values[0], builder.load(pointer, align=2))
 
     return INT16X32(INT16X32, source, types.intp), generate
@@ -274,7 +275,7 @@ def store_shorts(_context: Any, target: Any, _index: Any, _vector: Any) -> Any:
     """target[index : index + 32] = vector, int16."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = _pointer(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
+        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
         builder.store(values[2], pointer, align=2)
         return context.get_dummy_value()
 
@@ -310,9 +311,9 @@ def toggle_above(_context: Any, bits: Any, _index: Any, _vector: Any, _threshold
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         array, index, vector, threshold, pattern = values
-        pointer = _pointer(context, builder, signature.args[0], array, index, _INT8X32.llvm)
-        above = builder.icmp_signed(">", vector, _splat(builder, threshold, INT16X32))
-        chosen = builder.select(above, _splat(builder, pattern, _INT8X32), ir.Constant(_INT8X32.llvm, None))
+        pointer = pointer_to(context, builder, signature.args[0], array, index, _INT8X32.llvm)
+        above = builder.icmp_signed(">", vector, splat(builder, threshold, INT16X32))
+        chosen = builder.select(above, splat(builder, pattern, _INT8X32), ir.Constant(_INT8X32.llvm, None))
         builder.store(builder.xor(builder.load(pointer, align=1), chosen), pointer, align=1)
         return context.get_dummy_value()
 
@@ -325,8 +326,8 @@ def copy_sixteen(_context: Any, source: Any, _from: Any, target: Any, _to: Any) 
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         kind = ir.VectorType(ir.IntType(8), 16)
-        taken = _pointer(context, builder, signature.args[0], values[0], values[1], kind)
-        given = _pointer(context, builder, signature.args[2], values[2], values[3], kind)
+        taken = pointer_to(context, builder, signature.args[0], values[0], values[1], kind)
+        given = pointer_to(context, builder, signature.args[2], values[2], values[3], kind)
         builder.store(builder.load(taken, align=1), given, align=1)
         return context.get_dummy_value()
 
@@ -341,13 +342,13 @@ def split_three(_context: Any, source: Any, _offset: Any, target: Any, _index: A
         array, offset, out, index, step = values
         half = ir.VectorType(ir.IntType(8), 64)
         middle = builder.add(offset, ir.Constant(offset.type, 32))
-        low = builder.load(_pointer(context, builder, signature.args[0], array, offset, half), align=1)
-        high = builder.load(_pointer(context, builder, signature.args[0], array, middle, half), align=1)
+        low = builder.load(pointer_to(context, builder, signature.args[0], array, offset, half), align=1)
+        high = builder.load(pointer_to(context, builder, signature.args[0], array, middle, half), align=1)
         for channel in range(3):
             # Bytes 0 to 63 are in `low`, 64 to 95 in the second half of `high`, whose lanes count from 64.
             lanes = [byte if byte < 64 else byte + 32 for byte in range(channel, 96, 3)]
             picked = builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), 32), lanes))
-            pointer = _pointer(context, builder, signature.args[2], out, index, INT16X32.llvm)
+            pointer = pointer_to(context, builder, signature.args[2], out, index, INT16X32.llvm)
             builder.store(builder.zext(picked, INT16X32.llvm), pointer, align=2)
             index = builder.add(index, step)
         return context.get_dummy_value()

@@ -61,7 +61,7 @@ class MapLayout:
     @property
     def plane_bytes(self) -> int:
         """Bytes from plane to plane; a word may be read from the last bytes of a plane on."""
-        size = (self.shape.height + 2 * self.border) * self.row_bytes + 4
+        size = (self.shape.height + 2 * self.border) * self.row_bytes + 8
         return -(-size // ALIGNMENT) * ALIGNMENT
 
     def allocate(self) -> Bytes:

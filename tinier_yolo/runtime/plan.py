@@ -13,7 +13,7 @@ from tinier_yolo.darknet.layers import MaxPool, Shape
 from tinier_yolo.quantization.float64 import IMAGE_BITS
 from tinier_yolo.quantization.program import Program, QuantizedLayer
 from tinier_yolo.quantization.substructures import Substructure, integer_chain
-from tinier_yolo.runtime import kernels, kernels_image
+from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup
 from tinier_yolo.runtime.packing import (
     MapLayout,
     PackedImageLayer,
@@ -23,6 +23,7 @@ from tinier_yolo.runtime.packing import (
     aligned,
     pooled_cells,
 )
+from tinier_yolo.runtime.packing_lookup import PackedLookup, levels, pays_off
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -34,11 +35,18 @@ QUAD = 4
 
 @dataclass(frozen=True, eq=False)
 class PackedLayer:
-    """A quantised layer in the kernels' layouts."""
+    """A quantised layer in the kernels' layouts; ``lookup`` where its sums are looked up and not counted."""
 
     layer: QuantizedLayer
     weights: PackedWeights
     thresholds: PackedThresholds
+    lookup: PackedLookup | None
+
+    @classmethod
+    def of(cls, layer: QuantizedLayer) -> PackedLayer:
+        """Pack a layer."""
+        lookup = PackedLookup.of(layer) if pays_off(layer) else None
+        return cls(layer, PackedWeights.of(layer), PackedThresholds.of(layer), lookup)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +61,7 @@ class PackedProgram:
     @classmethod
     def of(cls, program: Program) -> PackedProgram:
         """Pack a program."""
-        layers = tuple(
-            PackedLayer(layer, PackedWeights.of(layer), PackedThresholds.of(layer)) for layer in program.layers
-        )
+        layers = tuple(PackedLayer.of(layer) for layer in program.layers)
         return cls(program, layers, PackedWeights.of(program.output), PackedOutput.of(program.output))
 
 
@@ -194,24 +200,43 @@ def _pack_step(target: PackedMap) -> Step:
 def _layer_steps(
     number: int, substructure: Substructure, layer: PackedLayer, source: PackedMap, target: PackedMap
 ) -> list[Step]:
-    pool, convolution, flips = substructure.pool, substructure.convolution, layer.thresholds.flips
+    pool, convolution = substructure.pool, substructure.convolution
     _, height, width = convolution.output
     windows = source.layout.windows(convolution, height, width).ravel()
-    macs, planes = convolution.macs, source.layout.planes
     if pool is not None and (pool.size, pool.stride) == (2, 2):
         windows = windows[pooled_cells(pool, height, width, target.layout.shape)].ravel()
-        cells = target.layout.cells().ravel()
-        arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, target, cells))
-        step = Step("convolve, pool", number, kernels.convolve_pool, arguments, cells.size, target)
-        return [replace(step, macs=macs, planes=planes)]
+        return [_convolve_step(number, substructure, layer, source, windows, target, pooled=True)]
     # The maximum of levels is the level of the maximum as long as no level has been reversed.
     made = target if pool is None else PackedMap.of(convolution.output, layer.layer.bits, 0)
-    flips = flips if pool is None else np.zeros_like(flips)
-    windows, cells = _quads(windows), _quads(made.layout.cells().ravel())
-    arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, made, cells))
-    step = Step("convolve", number, kernels.convolve, arguments, cells.size // QUAD, made)
-    convolve = replace(step, macs=macs, planes=planes)
+    convolve = _convolve_step(number, substructure, layer, source, _quads(windows), made, pooled=False)
     return [convolve] if pool is None else [convolve, _pool_step(number, pool, layer, made, target)]
+
+
+def _convolve_step(
+    number: int,
+    substructure: Substructure,
+    layer: PackedLayer,
+    source: PackedMap,
+    windows: Int32,
+    target: PackedMap,
+    pooled: bool,
+) -> Step:
+    flipped = pooled or substructure.pool is None
+    kernel: Callable[..., None]
+    arguments: tuple[Any, ...]
+    if layer.lookup is not None:
+        kernel = kernels_lookup.convolve_lookup_pool if pooled else kernels_lookup.convolve_lookup
+        lookup = layer.lookup.lookup(source.layout, source.data, windows)
+        arguments = (lookup, levels(layer.layer, flipped, target.layout, target.data))
+    else:
+        kernel = kernels.convolve_pool if pooled else kernels.convolve
+        flips = layer.thresholds.flips if flipped else np.zeros_like(layer.thresholds.flips)
+        cells = target.layout.cells().ravel()
+        cells = cells if pooled else _quads(cells)
+        arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, target, cells))
+    name = ("look up" if layer.lookup else "convolve") + (", pool" if pooled else "")
+    step = Step(name, number, kernel, arguments, windows.size // QUAD, target)
+    return replace(step, macs=substructure.convolution.macs, planes=source.layout.planes)
 
 
 def _pool_step(number: int, pool: MaxPool, layer: PackedLayer, source: PackedMap, target: PackedMap) -> Step:

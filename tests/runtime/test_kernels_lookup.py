@@ -1,0 +1,166 @@
+"""The lookup kernels wherever they can run, not only where they pay off, against reference and oracles; and packing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.networks import Block, ifq_cfg, random_image, random_program
+from tests.runtime.test_kernels import POOLS, assert_all_equal, random_case
+from tinier_yolo.quantization.program import QuantizedLayer
+from tinier_yolo.runtime import kernels_lookup, kernels_parallel, packing_lookup, plan, reference
+from tinier_yolo.runtime.engine import Engine
+from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES
+from tinier_yolo.runtime.kernels_peak import machine
+
+pytestmark = pytest.mark.skipif(not BITS, reason="this machine has no instruction to look up bytes with")
+
+#: Features of CPUs whose instructions this machine may have too, and how many bits they look up.
+CPUS = {
+    "skylake-avx512": ("avx,avx2,ssse3,sse4.2,popcnt,avx512f,avx512bw,avx512vl,avx512dq", 4),
+    "haswell": ("avx,avx2,ssse3,sse4.2,popcnt", 4),
+    "nehalem": ("ssse3,sse4.2,popcnt", 4),
+    "x86-64": ("sse2", 0),
+}
+RUN = """
+import sys
+import numpy as np
+from tinier_yolo.runtime.engine import Engine
+from tinier_yolo.runtime.kernels_lookup_vectors import BITS
+from tinier_yolo.runtime.program import Program
+engine, image = Engine(Program.load(sys.argv[1])), np.load(sys.argv[2])
+np.save(sys.argv[3], engine.run(image))
+print(BITS, sum(step.name.startswith("look up") for step in engine.plan(*image.shape[:2]).steps))
+"""
+
+
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "pays_off", packing_lookup.possible)
+
+
+def layer(filters: int, channels: int, bits: int = 2) -> QuantizedLayer:
+    rng = np.random.default_rng(0)
+    blocks = [Block(channels, size=1, padding=0, bits=bits), Block(filters)]
+    return random_program(ifq_cfg(blocks, 8, 8), rng, random_image(rng, 8, 8)).layers[1]
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("seed", range(10))
+def test_random_layers(seed: int) -> None:
+    rng = np.random.default_rng(100 + seed)
+    for _ in range(8):
+        text, height, width, channels = random_case(rng)
+        image = random_image(rng, height, width, channels)
+        assert_all_equal(random_program(text, rng, image), image)
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("channels", [1, 5, 6, 7, 23, 24, 25, 48, 64, 97, 130])
+@pytest.mark.parametrize("pool", [None, (2, 2), (2, 1)])
+def test_every_number_of_chunks(channels: int, pool: tuple[int, ...] | None) -> None:
+    rng = np.random.default_rng(channels)
+    image = random_image(rng, 6, 10)
+    blocks = [Block(channels, size=1, padding=0), Block(70, pool=pool, bits=1 + channels % 4)]
+    assert_all_equal(random_program(ifq_cfg(blocks, 10, 6), rng, image), image, oracle=False)
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("filters", [1, 8, 20, 63, 64, 65, 128, 130, 192, 200, 257])
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_every_number_of_groups(filters: int, bits: int) -> None:
+    rng = np.random.default_rng(filters)
+    image = random_image(rng, 7, 5)
+    blocks = [Block(20, bits=bits), Block(filters, pool=POOLS[filters % len(POOLS)], bits=bits)]
+    assert_all_equal(random_program(ifq_cfg(blocks, 5, 7), rng, image), image, oracle=False)
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_begin_anywhere(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels_parallel, "usable_threads", lambda wanted: wanted)
+    monkeypatch.setattr(kernels_parallel, "set_threads", lambda wanted: wanted)
+    rng = np.random.default_rng(threads)
+    image = random_image(rng, 26, 38)
+    blocks = [Block(8, pool=(2, 2)), Block(130, pool=(2, 2)), Block(40, stride=2), Block(20, pool=(2, 1))]
+    program = random_program(ifq_cfg(blocks, 38, 26), rng, image)
+    maps, output = Engine(program, threads).run_maps(image)
+    expected, expected_output = reference.run_maps(program, image)
+    for found, wanted in zip([*maps, output], [*expected, expected_output], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_the_greatest_sums() -> None:
+    # All levels 15: the sums of 400 channels come near to what uint16 holds, and each byte to what a byte holds.
+    rng = np.random.default_rng(3)
+    image = np.full((6, 6, 3), 255, np.uint8)
+    blocks = [Block(400, size=1, padding=0, bits=4), Block(65), Block(65)]
+    assert packing_lookup.possible(layer(65, 400, bits=4))
+    assert not packing_lookup.possible(layer(65, 500, bits=4))
+    assert_all_equal(random_program(ifq_cfg(blocks, 6, 6), rng, image), image, oracle=False)
+
+
+def test_wide_layers_are_looked_up_and_narrow_ones_counted() -> None:
+    assert packing_lookup.pays_off(layer(512, 256))
+    assert not packing_lookup.pays_off(layer(16, 8))
+    rng = np.random.default_rng(0)
+    image = random_image(rng, 8, 8)
+    program = random_program(ifq_cfg([Block(16), Block(256), Block(256)], 8, 8), rng, image)
+    kernels = [step.kernel for step in Engine(program).plan(8, 8).steps]
+    assert kernels_lookup.convolve_lookup in kernels
+    assert_all_equal(program, image)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 90), st.integers(1, 40))
+def test_the_order_holds_every_lookup_once(size: int, chunks: int, most: int) -> None:
+    order, bursts, segments = packing_lookup._ordered(size, chunks, most)
+    cells = [(row, column, chunk) for row in range(size) for column in range(size) for chunk in range(chunks)]
+    assert sorted(map(tuple, order.tolist())) == cells
+    assert sum(bursts) == len(cells)
+    assert max(bursts) <= most
+    assert (segments[0], segments[-1]) == (0, len(bursts))
+    assert sorted(set(segments)) == list(segments)
+    ends = np.cumsum(bursts)
+    for first, end in zip([0, *ends], ends, strict=False):
+        assert len({row for row, _, _ in order[first:end].tolist()}) == 1  # A burst has one row: one set of places.
+
+
+def test_codes_count_the_bits_that_differ() -> None:
+    tables = packing_lookup.codes(3).reshape(3, ENTRIES, ENTRIES)
+    for plane, code, index in np.ndindex(tables.shape):
+        assert tables[plane, code, index] == (int(code) ^ int(index)).bit_count() << int(plane)
+
+
+@pytest.mark.parametrize("cpu", list(CPUS))
+def test_other_machines_instructions(cpu: str, tmp_path: Path) -> None:
+    features, bits = CPUS[cpu]
+    if machine()["arch"] != "x86_64" or (BITS == 4 and "avx512" in features):
+        pytest.skip("this machine lacks these instructions")
+    rng = np.random.default_rng(1)
+    image = random_image(rng, 32, 64)
+    blocks = [Block(9, pool=(2, 2)), Block(40, pool=(2, 2)), Block(130), Block(160, size=1, padding=0)]
+    program = random_program(ifq_cfg(blocks, 64, 32), rng, image)
+    program.save(tmp_path / "model.ifq")
+    np.save(tmp_path / "image.npy", image)
+    paths = [str(tmp_path / name) for name in ("model.ifq", "image.npy", "output.npy")]
+    environment = {
+        **os.environ,
+        "NUMBA_CPU_NAME": cpu,
+        "NUMBA_CPU_FEATURES": ",".join(f"+{feature}" for feature in features.split(",")),
+        "NUMBA_CACHE_DIR": str(tmp_path),
+    }
+    command = [sys.executable, "-c", RUN, *paths]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    found_bits, looked_up = map(int, done.stdout.split())
+    assert found_bits == bits
+    assert (looked_up > 0) == (bits > 0)
+    np.testing.assert_array_equal(np.load(tmp_path / "output.npy"), reference.run_maps(program, image)[1])

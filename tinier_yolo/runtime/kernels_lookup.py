@@ -1,0 +1,320 @@
+"""The widest layers' kernels: partial sums looked up in tables, 64 filters at a time. See ``kernels`` for S and maps.
+
+**Tables.** Take BITS channels of one cell, and as an index the BITS weights that a filter has for them: the share of
+these channels in S is the same for every filter with that index. So the 2^BITS shares are computed once for each cell
+and each chunk of BITS channels, and serve all filters and all windows that hold the cell. A table is a sum over the
+planes: its part from plane p depends on BITS bits of the map alone, and is copied from a list of all of them
+("codes").
+
+**Lookups.** One instruction looks up 64 indices, those of 64 filters, in a table that is one register: 64 * BITS
+products, at any number of bits a level. With AVX-512 VBMI that and an addition replace what takes popcount
+2 * BITS / 32 * 12 instructions for two planes. Four windows share each load of indices, two groups of filters each load
+of a table: with one load a cycle that is what limits the loop.
+
+**Sums.** A byte holds the sums of a burst of lookups. Then the bytes are added to uint16: as pairs (even lanes + 256 *
+odd lanes, wrapping around) and the odd lanes alone, which takes an instruction less than the two apart.
+
+**Rows.** Tables are 2^BITS / BITS times as large as what they are made from, so only as many rows of them are kept as
+four windows need: a ring that moves down the map.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinier_yolo.runtime.kernels_cache import inlined, kernel
+from tinier_yolo.runtime.kernels_lookup_vectors import (
+    BITS,
+    ENTRIES,
+    GROUPS,
+    TOTALS,
+    WINDOWS,
+    add_burst,
+    add_looked_up,
+    add_table,
+    below,
+    least_of_four,
+    load_indices,
+    load_totals,
+    no_sums,
+    no_table,
+    no_totals,
+    store_table,
+    store_totals,
+    totals_of_one,
+)
+from tinier_yolo.runtime.kernels_vectors import Vector, item, load_word, store_word
+
+Bytes = NDArray[np.uint8]
+Int32 = NDArray[np.int32]
+Uint16 = NDArray[np.uint16]
+Words = NDArray[np.uint64]
+
+#: Filters of a lookup.
+FILTERS = 64
+#: Quads of windows that share each load of a segment's weights to the first-level cache.
+BLOCK = 2
+#: Where a byte lane's filter is among its group's 64: the order in which ``_sums_of`` returns them.
+LANE_FILTERS = np.arange(64).reshape(2, 32).T.ravel()
+
+_MASK = ENTRIES - 1
+
+
+class Lookup(NamedTuple):
+    """What a lookup kernel sums.
+
+    Attributes:
+        source: the input map, uint8.
+        plane: bytes from plane to plane.
+        planes: bits of a level.
+        row: bytes from row to row.
+        cells: cells of a row, with the border.
+        cell: bytes of a cell in one plane.
+        codes: uint8 [plane][BITS bits of the map][table].
+        chunks: tables of a cell.
+        mask: the bits of the last chunk that are channels.
+        size: rows and columns of the convolution's kernel.
+        slots: rows of tables that are kept, as many as four windows need.
+        needed: int32, the row after the last one that each quad of windows needs.
+        places: int32 [quad][kernel row][window]: where in the ring the windows' tables are.
+        taps: int32, how far each lookup's table is from a window's place; -1 ends a burst, of as many lookups as a byte
+            holds. (A loop whose end LLVM cannot foresee is not unrolled, for which registers are lacking.)
+        rows: int32, the kernel row of each burst.
+        segments: int32, the first tap and the first burst of each segment, whose weights and tables fit the cache.
+        weights: uint8 [filter / 64][lookup][64].
+    """
+
+    source: Bytes
+    plane: int
+    planes: int
+    row: int
+    cells: int
+    cell: int
+    codes: Bytes
+    chunks: int
+    mask: int
+    size: int
+    slots: int
+    needed: Int32
+    places: Int32
+    taps: Int32
+    rows: Int32
+    segments: Int32
+    weights: Bytes
+
+
+class Levels(NamedTuple):
+    """What becomes of the sums.
+
+    Attributes:
+        bounds: uint16 [filter / 64][n][64]: level = how many of its filter's n bounds S is below.
+        flips: uint64 [filter / 64]: a bit for each filter whose level is reversed.
+        target: the output map, uint8.
+        plane: bytes from plane to plane.
+        planes: bits of a level.
+        cell: bytes of a cell in one plane.
+        cells: int32, the byte offset of each cell in a plane.
+    """
+
+    bounds: Uint16
+    flips: Words
+    target: Bytes
+    plane: int
+    planes: int
+    cell: int
+    cells: Int32
+
+
+@inlined
+def _make_row(lookup: Lookup, row: int, tables: Bytes, to: int) -> None:
+    # The tables of one row of the input map, [cell][chunk].
+    whole = lookup.chunks - 1
+    start = row * lookup.row
+    for _ in range(lookup.cells):
+        for chunk in range(0, whole - 3, 4):
+            _make_four(lookup, start + chunk * BITS // 8, tables, to + chunk * ENTRIES)
+        for chunk in range(whole & ~3, whole + 1):
+            table, bit = no_table(), chunk * BITS
+            mask = lookup.mask if chunk == whole else _MASK
+            for p in range(lookup.planes):
+                word = load_word(lookup.source, p * lookup.plane + start + (bit >> 3)) >> np.uint64(bit & 7)
+                code = np.int64(word & np.uint64(mask))
+                table = add_table(table, lookup.codes, (p * ENTRIES + code) * ENTRIES)
+            store_table(tables, to + chunk * ENTRIES, table)
+        start += lookup.cell
+        to += lookup.chunks * ENTRIES
+
+
+@inlined
+def _make_four(lookup: Lookup, start: int, tables: Bytes, to: int) -> None:
+    t0, t1, t2, t3 = no_table(), no_table(), no_table(), no_table()
+    for p in range(lookup.planes):
+        word = np.int64(load_word(lookup.source, p * lookup.plane + start))
+        codes = p * ENTRIES
+        t0 = add_table(t0, lookup.codes, (codes + (word & _MASK)) * ENTRIES)
+        t1 = add_table(t1, lookup.codes, (codes + (word >> BITS & _MASK)) * ENTRIES)
+        t2 = add_table(t2, lookup.codes, (codes + (word >> 2 * BITS & _MASK)) * ENTRIES)
+        t3 = add_table(t3, lookup.codes, (codes + (word >> 3 * BITS & _MASK)) * ENTRIES)
+    store_table(tables, to, t0)
+    store_table(tables, to + ENTRIES, t1)
+    store_table(tables, to + 2 * ENTRIES, t2)
+    store_table(tables, to + 3 * ENTRIES, t3)
+
+
+@inlined
+def _add_group(lookup: Lookup, tables: Bytes, quad: int, segment: int, group: int, sums: Uint16, to: int) -> None:
+    # The lookups of a segment in four windows for 64 filters.
+    totals = load_totals(sums, to) if segment else no_totals()
+    i, burst = item(lookup.segments, 2 * segment), item(lookup.segments, 2 * segment + 1)
+    at = (group * (lookup.taps.size - lookup.rows.size) + i - burst) * FILTERS
+    while burst < item(lookup.segments, 2 * segment + 3):
+        places, s = _places(lookup, quad, item(lookup.rows, burst)), no_sums()
+        tap = item(lookup.taps, i)
+        while tap >= 0:
+            s = add_looked_up(s, load_indices(lookup.weights, at), tables, places, tap)
+            at += FILTERS
+            i += 1
+            tap = item(lookup.taps, i)
+        totals = add_burst(totals, s)
+        i += 1
+        burst += 1
+    store_totals(sums, to, totals)
+
+
+@inlined
+def _add_two_groups(lookup: Lookup, tables: Bytes, quad: int, segment: int, group: int, sums: Uint16, to: int) -> None:
+    # The same for 128 filters, which share the loads of tables.
+    totals = load_totals(sums, to) if segment else no_totals()
+    further = load_totals(sums, to + TOTALS) if segment else no_totals()
+    i, burst = item(lookup.segments, 2 * segment), item(lookup.segments, 2 * segment + 1)
+    step = (lookup.taps.size - lookup.rows.size) * FILTERS
+    at = group * step + (i - burst) * FILTERS
+    while burst < item(lookup.segments, 2 * segment + 3):
+        places, s, t = _places(lookup, quad, item(lookup.rows, burst)), no_sums(), no_sums()
+        tap = item(lookup.taps, i)
+        while tap >= 0:
+            s = add_looked_up(s, load_indices(lookup.weights, at), tables, places, tap)
+            t = add_looked_up(t, load_indices(lookup.weights, at + step), tables, places, tap)
+            at += FILTERS
+            i += 1
+            tap = item(lookup.taps, i)
+        totals, further = add_burst(totals, s), add_burst(further, t)
+        i += 1
+        burst += 1
+    store_totals(sums, to, totals)
+    store_totals(sums, to + TOTALS, further)
+
+
+@inlined
+def _places(lookup: Lookup, quad: int, row: int) -> tuple[int, int, int, int]:
+    at = (quad * lookup.size + row) * WINDOWS
+    places = lookup.places
+    return item(places, at), item(places, at + 1), item(places, at + 2), item(places, at + 3)
+
+
+@inlined
+def _first_row(lookup: Lookup, first: int, last: int) -> int:
+    # The first input row that quads `first` to `last` need, or one before it.
+    return max(item(lookup.needed, min(first + BLOCK, last) - 1) - lookup.slots, 0) if first < last else 0
+
+
+@inlined
+def _sum_block(lookup: Lookup, groups: int, first: int, last: int, made: int, tables: Bytes, sums: Uint16) -> int:
+    # S of quads `first` to `last` for all filters, and the first row whose tables are not made yet.
+    while made < item(lookup.needed, last - 1):
+        _make_row(lookup, made, tables, made % lookup.slots * (lookup.cells * lookup.chunks * ENTRIES))
+        made += 1
+    whole = groups - groups % GROUPS if GROUPS == 2 else 0
+    for segment in range(lookup.segments.size // 2 - 1):
+        for group in range(0, whole, 2):
+            for quad in range(first, last):
+                to = ((quad - first) * groups + group) * TOTALS
+                _add_two_groups(lookup, tables, quad, segment, group, sums, to)
+        for group in range(whole, groups):
+            for quad in range(first, last):
+                to = ((quad - first) * groups + group) * TOTALS
+                _add_group(lookup, tables, quad, segment, group, sums, to)
+    return made
+
+
+@inlined
+def _buffers(lookup: Lookup, groups: int) -> tuple[Bytes, Uint16]:
+    # The ring of tables and a block's sums for all filters.
+    tables = np.empty(lookup.slots * lookup.cells * lookup.chunks * ENTRIES + 64, np.uint8)
+    sums = np.empty(BLOCK * groups * TOTALS + 32, np.uint16)
+    return tables[-tables.ctypes.data & 63 :], sums[(-sums.ctypes.data & 63) // 2 :]
+
+
+@inlined
+def _store_levels(levels: Levels, totals: Vector, group: int, cell: int) -> None:
+    # The levels of a cell's 64 filters of a group.
+    flips, place = item(levels.flips, group), item(levels.cells, cell) + 8 * group
+    size = min(levels.cell - 8 * group, 8)
+    if levels.planes == 2:  # The usual case, without a loop.
+        at = 3 * group * FILTERS
+        low = below(totals, levels.bounds, at)
+        middle = below(totals, levels.bounds, at + FILTERS)
+        high = below(totals, levels.bounds, at + 2 * FILTERS)
+        _store_word(levels.target, place, flips ^ low ^ middle ^ high, size)
+        _store_word(levels.target, place + levels.plane, flips ^ middle, size)
+        return
+    bounds = (1 << levels.planes) - 1
+    for p in range(levels.planes):
+        word, i = flips, 1 << p
+        while i <= bounds:
+            word ^= below(totals, levels.bounds, (group * bounds + i - 1) * FILTERS)
+            i += 1 << p
+        _store_word(levels.target, place + p * levels.plane, word, size)
+
+
+@inlined
+def _store_word(target: Bytes, place: int, word: np.uint64, size: int) -> None:
+    if size == 8:
+        store_word(target, place, word)
+    else:
+        for byte in range(size):
+            target[place + byte] = word >> np.uint64(8 * byte) & np.uint64(255)
+
+
+@kernel
+def convolve_lookup_pool(lookup: Lookup, levels: Levels, first: int, last: int) -> None:
+    """Convolution, 2x2 max pool, thresholds: cells ``first`` to ``last`` of the pooled map.
+
+    Args:
+        lookup: the convolution; the four windows of a quad are those that a cell pools.
+        levels: the thresholds, and where the levels go.
+        first: the first cell to compute.
+        last: the cell after the last one.
+    """
+    groups = levels.flips.size
+    tables, sums = _buffers(lookup, groups)
+    made = _first_row(lookup, first, last)
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        made = _sum_block(lookup, groups, start, end, made, tables, sums)
+        for cell in range(start, end):
+            for group in range(groups):
+                totals = least_of_four(sums, ((cell - start) * groups + group) * TOTALS)
+                _store_levels(levels, totals, group, cell)
+
+
+@kernel
+def convolve_lookup(lookup: Lookup, levels: Levels, first: int, last: int) -> None:
+    """Convolution and thresholds: the cells of quads ``first`` to ``last``, four cells to a quad.
+
+    The arguments are those of :func:`convolve_lookup_pool`, with a cell for each of a quad's four windows.
+    """
+    groups = levels.flips.size
+    tables, sums = _buffers(lookup, groups)
+    made = _first_row(lookup, first, last)
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        made = _sum_block(lookup, groups, start, end, made, tables, sums)
+        for quad in range(start, end):
+            for window in range(WINDOWS):
+                for group in range(groups):
+                    place = ((quad - start) * groups + group) * TOTALS + window * (TOTALS // WINDOWS)
+                    _store_levels(levels, totals_of_one(sums, place), group, WINDOWS * quad + window)
