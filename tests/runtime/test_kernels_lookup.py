@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,14 +99,27 @@ def test_threads_begin_anywhere(threads: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("everywhere")
-def test_the_greatest_sums() -> None:
-    # All levels 15: the sums of 400 channels come near to what uint16 holds, and each byte to what a byte holds.
+@pytest.mark.parametrize(("bits", "channels"), [(1, 64), (2, 60), (2, 88), (3, 24), (4, 400)])
+def test_the_greatest_sums(bits: int, channels: int) -> None:
+    # All levels the greatest and all weights -1: every bit differs, and every lookup finds the greatest entry.
     rng = np.random.default_rng(3)
-    image = np.full((6, 6, 3), 255, np.uint8)
-    blocks = [Block(400, size=1, padding=0, bits=4), Block(65), Block(65)]
+    image = random_image(rng, 6, 6)
+    blocks = [Block(channels, size=1, padding=0, bits=bits), Block(130), Block(65, pool=(2, 2))]
+    program = random_program(ifq_cfg(blocks, 6, 6), rng, image)
+    first, second, third = program.layers
+    first = replace(first, thresholds=np.full_like(first.thresholds, -first.limit - 1), flips=first.flips & False)
+    greatest = ((1 << bits) - 1) * channels
+    thresholds = np.tile(np.array([-9, -6, -4], np.int32) * greatest, (130, 1))
+    second = replace(second, packed=np.zeros_like(second.packed), thresholds=thresholds)
+    third = replace(third, packed=np.zeros_like(third.packed))
+    changed = replace(program, layers=(first, second, third))
+    assert set(np.unique(Engine(changed).run_maps(image)[0][1])) == {0, 1, 2, 3}
+    assert_all_equal(changed, image, oracle=False)
+
+
+def test_sums_beyond_uint16_are_counted() -> None:
     assert packing_lookup.possible(layer(65, 400, bits=4))
     assert not packing_lookup.possible(layer(65, 500, bits=4))
-    assert_all_equal(random_program(ifq_cfg(blocks, 6, 6), rng, image), image, oracle=False)
 
 
 def test_wide_layers_are_looked_up_and_narrow_ones_counted() -> None:
