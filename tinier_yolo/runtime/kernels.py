@@ -291,6 +291,11 @@ def pool(
         for start in range(0, width, step):
             # The last word of a row steps back over bytes already done; doing them twice changes nothing.
             byte = min(start, width - step)
+            flip = load_word(flips, byte) if step == 8 else np.uint64(flips[byte])
+            place = cells[cell] + byte
+            if size == 4:
+                _pool_four(source, source_plane, planes, windows, cell, byte, step, flip, target, target_plane, place)
+                continue
             candidates[:] = ~np.uint64(0)
             for plane in range(planes - 1, -1, -1):
                 found = np.uint64(0)
@@ -299,11 +304,46 @@ def pool(
                 for i in range(size):
                     word = _word(source, plane * source_plane + windows[cell * size + i] + byte, step)
                     candidates[i] &= word | ~found
-                offset = plane * target_plane + cells[cell] + byte
-                if step == 8:
-                    store_word(target, offset, found ^ load_word(flips, byte))
-                else:
-                    target[offset] = (found ^ np.uint64(flips[byte])) & np.uint64(255)
+                _store_word(target, plane * target_plane + place, found ^ flip, step)
+
+
+@inlined
+def _pool_four(
+    source: Bytes,
+    source_plane: int,
+    planes: int,
+    windows: Int32,
+    cell: int,
+    byte: int,
+    step: int,
+    flip: np.uint64,
+    target: Bytes,
+    target_plane: int,
+    place: int,
+) -> None:
+    # The usual size, with the candidates in registers.
+    at = (
+        item(windows, 4 * cell) + byte,
+        item(windows, 4 * cell + 1) + byte,
+        item(windows, 4 * cell + 2) + byte,
+        item(windows, 4 * cell + 3) + byte,
+    )
+    c0 = c1 = c2 = c3 = ~np.uint64(0)
+    for plane in range(planes - 1, -1, -1):
+        begin = plane * source_plane
+        w0, w1 = _word(source, begin + at[0], step), _word(source, begin + at[1], step)
+        w2, w3 = _word(source, begin + at[2], step), _word(source, begin + at[3], step)
+        found = c0 & w0 | c1 & w1 | c2 & w2 | c3 & w3
+        c0, c1, c2, c3 = c0 & (w0 | ~found), c1 & (w1 | ~found), c2 & (w2 | ~found), c3 & (w3 | ~found)
+        _store_word(target, plane * target_plane + place, found ^ flip, step)
+
+
+@inlined
+def _store_word(target: Bytes, offset: int, word: np.uint64, size: int) -> None:
+    if size == 8:
+        store_word(target, offset, word)
+    else:
+        target[offset] = word & np.uint64(255)
 
 
 @inlined
