@@ -68,9 +68,10 @@ def test_what_is_prepared_is_found_in_as_the_image_itself(tmp_path: Path) -> Non
     detector = red(tmp_path=tmp_path)
     images = [red_detector.picture(size, (0, 0, 20, 20)) for size in ((256, 128), (128, 256), (90, 100))]
     prepared = [detector.prepare(image) for image in images]
-    for image, ready in zip(images, prepared, strict=True):
+    ahead = [detector.detect(ready, 0.1) for ready in prepared]
+    for image, ready, again in zip(images, prepared, ahead, strict=True):
         assert ready.letterbox.image_size == image.shape[1::-1]
-        found, again = detector.detect(image, 0.1), detector.detect(ready, 0.1)
+        found = detector.detect(image, 0.1)
         assert len(found) > 0
         np.testing.assert_array_equal(again.boxes, found.boxes)
         np.testing.assert_array_equal(again.scores, found.scores)
