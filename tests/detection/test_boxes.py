@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests import naive
-from tinier_yolo.detection.boxes import clip, iou, nms
+from tinier_yolo.detection.boxes import BLOCK, clip, iou, nms
 
 corner = st.integers(0, 12)
 box = st.tuples(corner, corner, corner, corner).map(
@@ -30,6 +30,17 @@ def test_iou_equals_the_naive_one(first: list[tuple[int, ...]], second: list[tup
     for i, a in enumerate(first):
         for j, b in enumerate(second):
             assert found[i, j] == pytest.approx(naive.iou(a, b))
+
+
+@pytest.mark.parametrize("count", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 150])
+@pytest.mark.parametrize("threshold", [0.0, 0.1, 0.45, 1.0])
+def test_nms_of_several_blocks_equals_the_naive_one(count: int, threshold: float) -> None:
+    rng = np.random.default_rng(count)
+    corners = rng.uniform(0, 60, (count, 2))
+    boxes = np.concatenate((corners, corners + rng.uniform(1, 30, (count, 2))), axis=1)
+    scores, class_ids = rng.choice(np.linspace(0.1, 0.9, 40), count), rng.integers(0, 2, count)
+    expected = naive.nms(boxes.tolist(), scores.tolist(), class_ids.tolist(), threshold)
+    assert nms(boxes, scores, class_ids, threshold).tolist() == expected
 
 
 @given(candidates, st.sampled_from([0.0, 0.2, 1 / 3, 0.45, 0.5, 1.0]))

@@ -63,6 +63,20 @@ def test_the_same_image_gives_the_same_twice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(detector.detect(wide).boxes, first.boxes)
 
 
+def test_what_is_prepared_is_found_in_as_the_image_itself(tmp_path: Path) -> None:
+    # Several are prepared before the first is looked at: each has memory of its own.
+    detector = red(tmp_path=tmp_path)
+    images = [red_detector.picture(size, (0, 0, 20, 20)) for size in ((256, 128), (128, 256), (90, 100))]
+    prepared = [detector.prepare(image) for image in images]
+    ahead = [detector.detect(ready, 0.1) for ready in prepared]
+    for image, ready, again in zip(images, prepared, ahead, strict=True):
+        assert ready.letterbox.image_size == image.shape[1::-1]
+        found = detector.detect(image, 0.1)
+        assert len(found) > 0
+        np.testing.assert_array_equal(again.boxes, found.boxes)
+        np.testing.assert_array_equal(again.scores, found.scores)
+
+
 @pytest.mark.parametrize("size", [32, 64, (96, 32), (32, 160)])
 def test_any_multiple_of_the_stride_is_a_size(size: int | tuple[int, int], tmp_path: Path) -> None:
     detector = red(size, tmp_path)
@@ -153,6 +167,8 @@ def test_as_rgb_repeats_grey() -> None:
 def test_what_is_no_image_is_an_error_that_says_what_is_expected(image: object, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"not an image.*uint8 \(height, width, 3\), RGB"):
         red(tmp_path=tmp_path).detect(image)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="not an image"):
+        red(tmp_path=tmp_path).prepare(image)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("thresh", "nms"), [(-0.1, 0.5), (1.1, 0.5), (float("nan"), 0.5), (0.5, 45)])

@@ -86,6 +86,13 @@ def test_thresholds_at_the_ends(thresh: float, count: int) -> None:
     assert len(decode(integers.astype(np.float32), region(), 32, thresh)) == count
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_without_a_cell_the_detections_are_empty(dtype: type[np.generic]) -> None:
+    found = decode(np.full((18, 2, 3), -9, dtype), region(), 32, 0.5)
+    assert (found.boxes.shape, found.scores.shape, found.class_ids.shape) == ((0, 4), (0,), (0,))
+    assert (found.boxes.dtype, found.scores.dtype, found.class_ids.dtype) == (np.float32, np.float32, np.int32)
+
+
 def test_an_objectness_at_the_threshold_is_kept_and_one_below_is_not() -> None:
     layer = region(anchors="1,1")
     for thresh in np.linspace(0.01, 0.99, 99).tolist():

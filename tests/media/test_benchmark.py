@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests import small_ifq
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.detection.detector import Detector, Prepared
 from tinier_yolo.errors import MediaError
 from tinier_yolo.media import benchmark
 from tinier_yolo.media.benchmark import time_video
@@ -22,7 +23,11 @@ NETWORK = Network.parse(small_ifq.CFG).resized(64, 32)
 class SlowEngine:
     """Finds the same in every image, and takes its time."""
 
+    def __init__(self) -> None:
+        self.runs = 0
+
     def run(self, image: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        self.runs += 1
         assert image.shape == (32, 64, 3)
         time.sleep(0.02)
         output = np.full((12, 1, 2), -9, np.float32)
@@ -46,6 +51,25 @@ def test_the_parts_of_a_frame(tmp_path: Path) -> None:
     assert all(value > 0 for value in found.milliseconds.values())
     assert found.milliseconds["network"] >= 20
     assert 0 < found.frames_per_second <= 50
+
+
+def test_the_limit_is_decoding_and_letterboxing_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "clip.mp4", 4)
+    prepare = Detector.prepare
+
+    def slow(detector: Detector, rgb: NDArray[np.uint8]) -> Prepared:
+        time.sleep(0.01)
+        return prepare(detector, rgb)
+
+    monkeypatch.setattr(Detector, "prepare", slow)
+    engine = SlowEngine()
+    found = time_video(tmp_path / "clip.mp4", engine, NETWORK, ("face",), 0)
+    assert found.milliseconds["letterbox"] >= 10
+    assert found.limit <= 100
+    # Once to warm up, then in one pass of two.
+    assert engine.runs == 1 + benchmark.PASSES * 4
 
 
 def test_a_long_video_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.errors import MediaError
 from tinier_yolo.media import video
-from tinier_yolo.media.video import DEFAULT_FPS, VideoReader, VideoWriter
+from tinier_yolo.media.video import DEFAULT_FPS, FRAMES_AHEAD, VideoReader, VideoWriter
 
 Picture = NDArray[np.uint8]
 
@@ -120,6 +121,109 @@ def test_a_truncated_video_is_an_error_or_ends_early(tmp_path: Path) -> None:
         VideoReader(tmp_path / "half.mp4")
 
 
+class Kept(list[int]):
+    """What a function for each frame was called with, and in which threads."""
+
+    threads: set[threading.Thread]
+
+    def __init__(self) -> None:
+        self.threads = set()
+
+    def __call__(self, rgb: Picture) -> int:
+        self.threads.add(threading.current_thread())
+        self.append(round(float(rgb[..., 0].mean() / 25)))
+        return self[-1]
+
+
+def test_frames_that_are_kept_stay_as_they_are(tmp_path: Path) -> None:
+    # The decoder's memory is used again for each frame.
+    write(tmp_path / "clip.mp4")
+    with VideoReader(tmp_path / "clip.mp4") as reader:
+        frames = list(reader.frames())
+    assert [round(float(found[..., 0].mean() / 25)) for found in frames] == list(range(8))
+
+
+def test_each_frame_is_prepared_in_one_thread_beside_the_caller(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4", count=10)
+    prepare = Kept()
+    with VideoReader(tmp_path / "clip.mp4") as reader:
+        assert list(reader.each(prepare)) == list(range(10))
+    assert len(prepare.threads) == 1
+    assert threading.current_thread() not in prepare.threads
+
+
+def test_one_by_one_nothing_is_done_ahead(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4", count=10)
+    prepare = Kept()
+    with VideoReader(tmp_path / "clip.mp4") as reader:
+        for number, made in enumerate(reader.one_by_one(prepare)):
+            assert (made, len(prepare)) == (number, number + 1)
+    assert len(prepare) == 10
+    assert prepare.threads == {threading.current_thread()}
+
+
+def test_a_file_is_read_a_few_frames_ahead_and_closing_ends_that(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4", count=10)
+    prepare = Kept()
+    with VideoReader(tmp_path / "clip.mp4") as reader:
+        frames = reader.each(prepare)
+        next(frames)
+        end = time.monotonic() + 10
+        while len(prepare) < FRAMES_AHEAD + 2 and time.monotonic() < end:
+            time.sleep(0.002)
+        assert len(prepare) == FRAMES_AHEAD + 2
+        frames.close()
+    assert len(prepare) <= FRAMES_AHEAD + 3
+    assert not any(thread.is_alive() for thread in prepare.threads)
+
+
+def test_an_error_in_the_thread_comes_at_its_frame(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4")
+
+    def prepare(rgb: Picture) -> int:
+        number = round(float(rgb[..., 0].mean() / 25))
+        if number == 4:
+            raise MediaError("no more", path="clip.mp4", place="frame 4")
+        return number
+
+    found: list[int] = []
+    with VideoReader(tmp_path / "clip.mp4") as reader, pytest.raises(MediaError, match="frame 4: no more"):
+        found.extend(reader.each(prepare))
+    assert found == [0, 1, 2, 3]
+
+
+def test_a_file_that_opens_and_gives_no_frame_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    capture = camera(monkeypatch, 0, hangs=False)
+    (tmp_path / "clip.mp4").write_bytes(b"video")
+    for read in (lambda reader: reader.frames(), lambda reader: reader.one_by_one(lambda rgb: rgb)):
+        with (
+            VideoReader(tmp_path / "clip.mp4") as reader,
+            pytest.raises(MediaError, match=r"clip.mp4: opens but gives no"),
+        ):
+            list(read(reader))
+        assert capture.released.is_set()
+
+
+def test_a_reader_that_is_left_unread_is_released(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    capture = camera(monkeypatch, 5, hangs=False)
+    (tmp_path / "clip.mp4").write_bytes(b"video")
+    with VideoReader(tmp_path / "clip.mp4"):
+        pass
+    assert capture.released.is_set()
+
+
+def test_the_capture_is_released_in_the_thread_that_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    capture = camera(monkeypatch, 1000, hangs=False)
+    (tmp_path / "clip.mp4").write_bytes(b"video")
+    with VideoReader(tmp_path / "clip.mp4") as reader:
+        frames = reader.frames()
+        next(frames)
+        frames.close()
+    assert capture.released.is_set()
+    assert capture.threads.isdisjoint({threading.current_thread()})
+    assert len(capture.threads) == 1
+
+
 @pytest.mark.parametrize("number", [99, 10**12])
 def test_a_camera_that_is_not_there_is_an_error(number: int) -> None:
     with pytest.raises(MediaError, match=f"camera {number}: no such camera"):
@@ -132,6 +236,7 @@ class FakeCapture:
     def __init__(self, frames: int, hangs: bool) -> None:
         self.frames, self.hangs = frames, hangs
         self.wakes, self.released = threading.Event(), threading.Event()
+        self.threads: set[threading.Thread] = set()
 
     def open(self, _source: object) -> bool:
         return True
@@ -142,7 +247,8 @@ class FakeCapture:
     def get(self, _property: int) -> float:
         return 0.0
 
-    def read(self) -> tuple[bool, Picture | None]:
+    def read(self, _memory: Picture | None) -> tuple[bool, Picture | None]:
+        self.threads.add(threading.current_thread())
         if self.frames:
             self.frames -= 1
             return True, frame(4)[..., ::-1]
@@ -151,6 +257,7 @@ class FakeCapture:
         return False, None
 
     def release(self) -> None:
+        self.threads.add(threading.current_thread())
         self.released.set()
 
 
@@ -187,6 +294,18 @@ def test_a_camera_that_hangs_is_an_error_after_a_while(frames: int, monkeypatch:
         found.extend(reader.frames())
     capture.wakes.set()
     assert capture.released.wait(10)
+
+
+def test_a_camera_is_read_hardly_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera(monkeypatch, 1000, hangs=False)
+    prepare = Kept()
+    with VideoReader(0) as reader:
+        frames = reader.each(prepare)
+        next(frames)
+        time.sleep(0.05)
+        # One with the caller, one that waits, one that has no room.
+        assert len(prepare) <= 3
+        frames.close()
 
 
 def test_leaving_a_camera_releases_it(monkeypatch: pytest.MonkeyPatch) -> None:

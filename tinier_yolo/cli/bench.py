@@ -21,7 +21,9 @@ share of the rate that the kernels' three instructions (xor, popcount, add) reac
 that look sums up do without them and can exceed it; the first layer counts bytes, not bits. Start-up is the whole of
 "tinier-yolo detect" with one image: Python, imports, loading, detecting; cold compiles the kernels into an empty cache,
 cached finds them there. Of a video the first frames are measured: decoding (with the change to RGB), letterboxing, the
-network, and everything after it; "possible" is the speed of decoding and letterboxing alone.
+network, and everything after it. The first two are done in a thread, ahead of the others, so that frames/s is more than
+the sum of the parts allows; their times are those without the others beside them. "possible" is the speed of decoding
+and letterboxing alone, in one thread.
 """
 #: A process that is ``tinier-yolo`` with its arguments and prints, last of all, the most memory that it has held.
 _START = """

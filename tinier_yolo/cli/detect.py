@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tinier_yolo.detection.detector import Detector
+    from tinier_yolo.detection.detector import Detector, Prepared
     from tinier_yolo.media.display import Window
     from tinier_yolo.media.output_folder import OutputFolder
     from tinier_yolo.media.sources import Source
     from tinier_yolo.media.video import VideoReader
+
+    Picture = NDArray[np.uint8]
 
 _EPILOG = """
 Results go to stdout (json: one document; jsonl: a line for each picture; csv: a row for each detection; fddb: FDDB's
@@ -150,8 +152,8 @@ class _Session:
         suffix = PurePath(source.label).suffix
         suffix = suffix if suffix.lower() in _PICTURE_SUFFIXES else ".png"
         name = self._output.claim(source.name, suffix, ".txt")
-        drawn = self._detect(rgb, source, name)
-        if not self._args.no_save:
+        drawn = self._detect(*self._prepare(rgb), source, name)
+        if drawn is not None and not self._args.no_save:
             write_image(self._output.path(name, suffix), drawn)
         return self._show(drawn, wait=True)
 
@@ -174,10 +176,10 @@ class _Session:
         self._bar.total += (reader.frame_count or 1) - 1
         done, video = 0, None
         with ExitStack() as stack:
-            for rgb in stack.enter_context(closing(reader.frames())):
-                drawn = self._detect(rgb, source, f"{name}/{done:06d}", done)
+            for rgb, prepared in stack.enter_context(closing(reader.each(self._prepare))):
+                drawn = self._detect(rgb, prepared, source, f"{name}/{done:06d}", done)
                 done += 1
-                if not self._args.no_save:
+                if drawn is not None and not self._args.no_save:
                     if video is None:
                         shape = drawn.shape[1], drawn.shape[0]
                         video = stack.enter_context(VideoWriter(self._output.path(name, ".mp4"), reader.fps, shape))
@@ -188,24 +190,28 @@ class _Session:
             self._tell(f"{source.label}: the video ends early, after {done} of about {reader.frame_count} frames")
         return True
 
-    def _detect(self, rgb: NDArray[np.uint8], source: Source, name: str, frame: int | None = None) -> NDArray[np.uint8]:
-        """Detect in one picture and write its result; returns it with the boxes drawn, where somebody looks at it."""
+    def _prepare(self, rgb: Picture) -> tuple[Picture | None, Prepared]:
+        """The picture, where it will be drawn into, and the network's input; of a video in the thread that decodes."""
+        drawn = self._window or not self._args.no_save
+        return rgb if drawn else None, self._detector.prepare(rgb)
+
+    def _detect(
+        self, rgb: Picture | None, prepared: Prepared, source: Source, name: str, frame: int | None = None
+    ) -> Picture | None:
+        """Detect in one picture and write its result; returns the picture, if there is one, with the boxes drawn."""
         from tinier_yolo.detection.formats.result import Result
         from tinier_yolo.media.drawing import draw_detections
 
-        detections = self._detector.detect(rgb, self._args.thresh, self._args.nms)
-        height, width = rgb.shape[:2]
+        detections = self._detector.detect(prepared, self._args.thresh, self._args.nms)
         self._bar.clear()
-        self._writer.write(Result(source.label, name, width, height, detections, frame))
+        self._writer.write(Result(source.label, name, *prepared.letterbox.image_size, detections, frame))
         self.pictures += 1
         self.faces += len(detections)
         self._bar.update()
-        if self._args.no_save and self._window is None:
-            return rgb
-        return draw_detections(rgb, detections, self._detector.class_names)
+        return None if rgb is None else draw_detections(rgb, detections, self._detector.class_names)
 
-    def _show(self, picture: NDArray[np.uint8], wait: bool) -> bool:
-        return self._window is None or self._window.show(picture, wait)
+    def _show(self, picture: Picture | None, wait: bool) -> bool:
+        return self._window is None or picture is None or self._window.show(picture, wait)
 
     def _tell(self, message: str) -> None:
         self._bar.clear()

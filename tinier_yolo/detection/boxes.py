@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+#: Boxes whose overlaps with all others are found at once: more than a picture has faces, little memory.
+BLOCK = 32
+
 
 def iou(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
     """Intersection over union of every box of ``first`` (n, 4) with every box of ``second`` (m, 4).
@@ -14,7 +17,7 @@ def iou(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np
     """
     a, b = np.asarray(first, np.float64)[:, None], np.asarray(second, np.float64)[None]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    intersection = np.prod(np.maximum(sides, 0), axis=-1)
+    intersection = _product(np.maximum(sides, 0))
     union = _area(a) + _area(b) - intersection
     ratio: NDArray[np.float64] = np.zeros_like(union)
     np.divide(intersection, union, out=ratio, where=union > 0)
@@ -40,12 +43,18 @@ def nms(
     """
     waiting = np.argsort(-scores, kind="stable")
     kept: list[int] = []
-    while waiting.size:
-        best, waiting = waiting[0], waiting[1:]
-        kept.append(int(best))
-        overlap = iou(boxes[best][None], boxes[waiting])[0]
-        waiting = waiting[(overlap <= threshold) | (class_ids[waiting] != class_ids[best])]
-    return np.asarray(kept, np.intp)
+    while waiting.size > 1:
+        # Of many boxes a block at a time: one call for the overlaps of a block costs little more than one for a box.
+        block = waiting[:BLOCK]
+        overlap = iou(boxes[block], boxes[waiting])
+        spared = (overlap <= threshold) | (class_ids[block][:, None] != class_ids[waiting])
+        stays = np.ones(waiting.size, np.bool_)
+        for rank, index in enumerate(block.tolist()):
+            if stays[rank]:
+                kept.append(index)
+                stays &= spared[rank]
+        waiting = waiting[BLOCK:][stays[BLOCK:]]
+    return np.asarray(kept + waiting.tolist(), np.intp)  # One that is left has nothing above it.
 
 
 def clip(boxes: NDArray[np.floating], width: int, height: int) -> NDArray[np.float64]:
@@ -55,5 +64,10 @@ def clip(boxes: NDArray[np.floating], width: int, height: int) -> NDArray[np.flo
 
 
 def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    area: NDArray[np.float64] = np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
-    return area
+    return _product(np.maximum(boxes[..., 2:] - boxes[..., :2], 0))
+
+
+def _product(sides: NDArray[np.float64]) -> NDArray[np.float64]:
+    # np.prod along an axis of two takes four times as long for a handful of boxes.
+    product: NDArray[np.float64] = sides[..., 0] * sides[..., 1]
+    return product

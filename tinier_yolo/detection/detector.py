@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -29,6 +30,19 @@ class InferenceEngine(Protocol):
     def run(self, image: NDArray[np.uint8], /) -> NDArray[Any]:
         """RGB uint8 (height, width, 3) -> the map that [region] decodes, (channels, height / stride, ...)."""
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a network gets of an image.
+
+    Attributes:
+        letterbox: where the image lies on the input.
+        pixels: RGB uint8 (network height, network width, 3).
+    """
+
+    letterbox: Letterbox
+    pixels: NDArray[np.uint8]
 
 
 class Detector:
@@ -118,11 +132,23 @@ class Detector:
         """The network's input, (width, height)."""
         return self.network.options.width, self.network.options.height
 
-    def detect(self, rgb: NDArray[np.uint8], thresh: float = THRESH, nms: float = NMS) -> Detections:
+    def prepare(self, rgb: NDArray[np.uint8]) -> Prepared:
+        """Do what :meth:`detect` does first, into new memory: a thread may be ahead of the one that detects.
+
+        Args:
+            rgb: see :meth:`detect`.
+
+        Raises:
+            UsageError: not an image.
+        """
+        return self._prepare(rgb, None)
+
+    def detect(self, rgb: NDArray[np.uint8] | Prepared, thresh: float = THRESH, nms: float = NMS) -> Detections:
         """Find the faces of an image.
 
         Args:
             rgb: uint8 (height, width, 3), RGB. Grey (height, width) is taken too; a fourth channel, alpha, is dropped.
+                Or what :meth:`prepare` has made of it.
             thresh: the least score that is kept, 0..1.
             nms: of two boxes whose IoU is above it the lower one goes, 0..1.
 
@@ -133,12 +159,16 @@ class Detector:
             UsageError: not an image, or a threshold outside 0..1.
         """
         check_thresholds(thresh, nms)
+        prepared = rgb if isinstance(rgb, Prepared) else self._prepare(rgb, self._canvas)
+        output_map = self._engine.run(prepared.pixels)
+        found = decode(output_map, self._region, self.network.stride, thresh, self._fraction_bits)
+        return _in_image(found, prepared.letterbox, nms)
+
+    def _prepare(self, rgb: NDArray[np.uint8], canvas: NDArray[np.uint8] | None) -> Prepared:
         image = as_rgb(rgb)
         height, width = image.shape[:2]
         letterbox = Letterbox.fit((width, height), self.size, self.network.options.letter_box)
-        output_map = self._engine.run(letterbox.apply(image, self._canvas))
-        found = decode(output_map, self._region, self.network.stride, thresh, self._fraction_bits)
-        return _in_image(found, letterbox, nms)
+        return Prepared(letterbox, letterbox.apply(image, canvas))
 
 
 def check_thresholds(thresh: float, nms: float) -> None:
@@ -171,9 +201,11 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _in_image(found: Detections, letterbox: Letterbox, threshold: float) -> Detections:
+    if not len(found):
+        return found
     # Clipped before suppression: two boxes of a face at the border differ mostly in what lies outside.
     boxes = clip(letterbox.to_image(found.boxes), *letterbox.image_size)
-    inside: NDArray[np.bool_] = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     boxes, found = boxes[inside], found[inside]
     kept = nms(boxes, found.scores, found.class_ids, threshold)
     return Detections.of(boxes[kept], found.scores[kept], found.class_ids[kept])

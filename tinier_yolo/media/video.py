@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-import queue
-import threading
-from collections.abc import Generator
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.errors import MediaError, PathLike
+from tinier_yolo.media.ahead import read_ahead
 from tinier_yolo.media.opencv import quiet
 
 #: Used where a camera or a file does not say, or says nonsense.
 DEFAULT_FPS = 25.0
 #: Seconds that a camera may take for a frame.
 CAMERA_TIMEOUT = 10.0
+#: Frames of a file that wait for their reader: enough to even out what takes long now and then; memory for each.
+FRAMES_AHEAD = 3
 
 Frame = NDArray[np.uint8]
+Made = TypeVar("Made")
 
 
 class VideoReader:
@@ -46,6 +48,7 @@ class VideoReader:
         self._camera = isinstance(source, int)
         self._label = f"camera {source}" if isinstance(source, int) else str(source)
         self._timeout = timeout
+        self._reading = False
         if not isinstance(source, int):
             _check_file(Path(source))
         with quiet():
@@ -64,54 +67,57 @@ class VideoReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A camera's capture belongs to the thread that reads it.
-        if not self._camera:
+        # Once frames are read, the capture belongs to the thread that reads them.
+        if not self._reading:
             self._capture.release()
 
     def frames(self) -> Generator[Frame]:
-        """Each frame, RGB uint8 (height, width, 3), to the end of the file or until the camera stops.
+        """Each frame, RGB uint8 (height, width, 3); see :meth:`each`."""
+        return self.each(lambda rgb: rgb)
+
+    def each(self, prepare: Callable[[Frame], Made]) -> Generator[Made]:
+        """What ``prepare`` makes of each frame, to the end of the file or until the camera stops; once.
+
+        Frames are decoded and prepared in a thread, those of a file a few ahead of the caller. Close the generator to
+        stop before the end.
+
+        Args:
+            prepare: called in that thread with RGB uint8 (height, width, 3).
 
         Raises:
             MediaError: not a single frame comes, or a camera's next one does not come in time.
+            Exception: what ``prepare`` raises.
         """
-        number = 0
-        for bgr in self._camera_frames() if self._camera else self._file_frames():
-            yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-            number += 1
+        self._reading = True
+        # A read of a camera that has gone to sleep may never return and cannot be cancelled, hence the timeout. Of its
+        # frames one waits, so that the picture lags but little.
+        depth, timeout = (1, self._timeout) if self._camera else (FRAMES_AHEAD, None)
+        try:
+            with closing(read_ahead(self.one_by_one(prepare), depth, timeout)) as made:
+                yield from made
+        except TimeoutError:
+            raise MediaError("no frame", path=self._label, expected=f"one within {self._timeout:g} s") from None
+
+    def one_by_one(self, prepare: Callable[[Frame], Made]) -> Generator[Made]:
+        """The same in the caller's thread: nothing is done ahead, and a camera is waited for without end.
+
+        Raises:
+            MediaError: not a single frame comes.
+        """
+        number, bgr = 0, None
+        try:
+            while True:
+                with quiet():
+                    # Into the memory of the frame before, as nobody else has it: fresh memory costs time for its pages.
+                    ok, bgr = self._capture.read(bgr)
+                if not ok:
+                    break
+                yield prepare(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8))
+                number += 1
+        finally:
+            self._capture.release()
         if not number:
             raise MediaError("opens but gives no frame", path=self._label)
-
-    def _file_frames(self) -> Generator[Frame]:
-        while True:
-            with quiet():
-                ok, bgr = self._capture.read()
-            if not ok:
-                return
-            yield np.asarray(bgr, np.uint8)
-
-    def _camera_frames(self) -> Generator[Frame]:
-        # A read of a camera that has gone to sleep may never return and cannot be cancelled: it runs in a thread of
-        # its own, which is left behind then. The queue holds one frame, so that the picture lags but little.
-        frames: queue.Queue[Frame | None] = queue.Queue(maxsize=1)
-        stopped = threading.Event()
-
-        def pump() -> None:
-            ok = True
-            while ok and not stopped.is_set():
-                ok, bgr = self._capture.read()
-                frames.put(np.asarray(bgr, np.uint8) if ok else None)
-            self._capture.release()
-
-        threading.Thread(target=pump, daemon=True).start()
-        try:
-            while (bgr := frames.get(timeout=self._timeout)) is not None:
-                yield bgr
-        except queue.Empty:
-            raise MediaError("no frame", path=self._label, expected=f"one within {self._timeout:g} s") from None
-        finally:
-            stopped.set()
-            with suppress(queue.Empty):  # makes room for a put that waits
-                frames.get_nowait()
 
 
 class VideoWriter:
