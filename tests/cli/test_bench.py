@@ -36,11 +36,12 @@ def test_json(model: str, capsys: Run) -> None:
     times = [report["whole"], *(step["timing"] for step in report["steps"])]
     assert all(0 < time["best"] <= time["median"] for time in times)
     assert report["peak"] > 1e8
-    assert set(report["machine"]) == {"cpu", "vectors", "counts", "numba", "llvm", "cache"}
+    assert set(report["machine"]) == {"cpu", "arch", "vectors", "counts", "looks_up", "numba", "llvm", "cache"}
     # Two planes a map, a border of one cell where a 3x3 convolution follows, planes padded to cache lines.
     sizes = [(50, 34, 1), (26, 18, 1), (14, 10, 1), (8, 6, 1), (3, 2, 0)]
     maps = sum(2 * math.ceil((width * height + 4) / 64) * 64 for width, height, _ in sizes)
     assert report["map_bytes"] == maps + 4 * math.ceil(6 / 4) * 4 * 16
+    assert report["scratch_bytes"] == 0  # No layer is wide enough to be looked up.
 
 
 def test_table(model: str, capsys: Run) -> None:

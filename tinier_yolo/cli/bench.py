@@ -116,6 +116,7 @@ def _measure(program: Program, network: Network, threads: int, runs: int) -> dic
         "whole": asdict(whole),
         "steps": [asdict(step) for step in steps],
         "map_bytes": engine.plan(height, width).map_bytes,
+        "scratch_bytes": engine.plan(height, width).scratch_bytes,
     }
 
 
@@ -174,7 +175,7 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from _steps(report["steps"], report["whole"], peak)
     yield ""
-    yield f"maps: {report['map_bytes']:,} bytes"
+    yield f"maps: {report['map_bytes']:,} bytes; tables and sums: {report['scratch_bytes']:,} bytes a thread"
     if "start" in report:
         start = report["start"]
         yield f"start to first detection: {start['cold']:.2f} s cold, {start['cached']:.2f} s cached"

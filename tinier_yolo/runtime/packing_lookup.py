@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.quantization.program import BinaryConvolution, QuantizedLayer
 from tinier_yolo.runtime.kernels_lookup import BLOCK, FILTERS, LANE_FILTERS, Levels, Lookup
-from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES, GROUPS, WINDOWS
+from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES, GROUPS, TOTALS, WINDOWS
 from tinier_yolo.runtime.kernels_vectors import COUNTS_WORDS
 from tinier_yolo.runtime.packing import LANES, MapLayout, aligned, constants
 
@@ -121,6 +121,11 @@ class PackedLookup:
             segments=np.stack([first[ends] + ends, ends], 1).astype(np.int32).ravel(),
             weights=self.weights,
         )
+
+    def scratch(self, lookup: Lookup) -> int:
+        """Bytes of the tables and sums that a kernel keeps while it works."""
+        groups = self.weights.size // (len(self.order) * FILTERS)
+        return lookup.slots * lookup.cells * lookup.chunks * ENTRIES + BLOCK * groups * TOTALS * 2
 
 
 def _ordered(size: int, chunks: int, most: int) -> tuple[NDArray[np.intp], tuple[int, ...], tuple[int, ...]]:

@@ -97,6 +97,7 @@ class Step:
         takes_image: see ``kernel``.
         macs: multiply-accumulates of its convolution; 0 where it has none.
         planes: bits of a level of its input map.
+        scratch: bytes that a thread needs while it works, beside the maps.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Step:
     takes_image: bool = False
     macs: int = 0
     planes: int = 0
+    scratch: int = 0
 
     def run(self, image: Bytes, threads: int = 1) -> None:
         """Do all units, on this thread or on several: ``kernels_parallel.set_threads`` must have allowed those."""
@@ -166,6 +168,11 @@ class Plan:
             steps.append(_pack_step(source))
         result, step = _output_step(packed, last, source)
         return cls((*steps, step), tuple(maps), result, last.convolution.output)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """The memory that a thread needs at most beside the maps: for tables and sums."""
+        return max(step.scratch for step in self.steps)
 
     @property
     def map_bytes(self) -> int:
@@ -228,15 +235,17 @@ def _convolve_step(
         kernel = kernels_lookup.convolve_lookup_pool if pooled else kernels_lookup.convolve_lookup
         lookup = layer.lookup.lookup(source.layout, source.data, windows)
         arguments = (lookup, levels(layer.layer, flipped, target.layout, target.data))
+        scratch = layer.lookup.scratch(lookup)
     else:
         kernel = kernels.convolve_pool if pooled else kernels.convolve
         flips = layer.thresholds.flips if flipped else np.zeros_like(layer.thresholds.flips)
         cells = target.layout.cells().ravel()
         cells = cells if pooled else _quads(cells)
         arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, target, cells))
+        scratch = 0
     name = ("look up" if layer.lookup else "convolve") + (", pool" if pooled else "")
     step = Step(name, number, kernel, arguments, windows.size // QUAD, target)
-    return replace(step, macs=substructure.convolution.macs, planes=source.layout.planes)
+    return replace(step, macs=substructure.convolution.macs, planes=source.layout.planes, scratch=scratch)
 
 
 def _pool_step(number: int, pool: MaxPool, layer: PackedLayer, source: PackedMap, target: PackedMap) -> Step:
