@@ -3,7 +3,7 @@
 Popcount would need eight planes for the image. Where the first convolution is 3x3 with a 2x2 pool, as in YOLO, sums of
 bytes are quicker. Here a vector's lanes are pixels of a row, int16. The three taps of one row of a filter, in one
 channel, are +-(l + m + r), +-(l + m - r), +-(l - m + r) or +-(l - m - r): the four sums ("patterns") are made once for
-each row of the image, and a filter adds or subtracts nine of them. Loading those takes two thirds of the time.
+each row of the image, and a filter adds or subtracts nine of them. Loading those is most of the work.
 
 ``pack_image`` makes the eight planes for first layers of any other shape.
 """

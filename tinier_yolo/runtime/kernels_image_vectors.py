@@ -251,19 +251,15 @@ def split_three(_context: Any, source: Any, _offset: Any, target: Any, _index: A
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         array, offset, out, index, step = values
-        half, indices = ir.VectorType(ir.IntType(8), 64), ir.VectorType(ir.IntType(32), 32)
-        middle = builder.add(offset, ir.Constant(offset.type, 32))
-        low = builder.load(_place(builder, array, offset, half), align=1)
-        high = builder.load(_place(builder, array, middle, half), align=1)
+        most, lanes = ir.VectorType(ir.IntType(8), 64), ir.IntType(32)
+        rest = builder.add(offset, ir.Constant(offset.type, 64))
+        low = builder.load(_place(builder, array, offset, most), align=1)
+        high = builder.load(_place(builder, array, rest, _BYTES), align=1)
+        high = builder.shuffle_vector(high, high, ir.Constant(ir.VectorType(lanes, 64), [*range(32)] * 2))
         for channel in range(3):
-            # Bytes 0 to 63 are in `low`, 64 to 95 in the second half of `high`, whose lanes count from 64.
-            picked = [byte if byte < 64 else byte + 32 for byte in range(channel, 96, 3)]
-            pointer = _place(builder, out, index, _BYTES)
-            builder.store(
-                builder.shuffle_vector(low, high, ir.Constant(indices, picked)),
-                pointer,
-                align=1,
-            )
+            picked = ir.Constant(ir.VectorType(lanes, 32), [*range(channel, 96, 3)])
+            pixels = builder.shuffle_vector(low, high, picked)
+            builder.store(pixels, _place(builder, out, index, _BYTES), align=1)
             index = builder.add(index, step)
         return context.get_dummy_value()
 
