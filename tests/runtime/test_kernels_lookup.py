@@ -130,7 +130,7 @@ def test_wide_layers_are_looked_up_and_narrow_ones_counted() -> None:
     program = random_program(ifq_cfg([Block(16), Block(256), Block(256)], 8, 8), rng, image)
     kernels = [step.kernel for step in Engine(program).plan(8, 8).steps]
     assert kernels_lookup.convolve_lookup in kernels
-    # Tables of the rows that two quads of windows need, in a map with a border of one; 128 bytes for a window and group.
+    # Tables of the rows that two quads need, in a map with a border of one; 128 bytes for a window and group.
     tables = 4 * 10 * -(-256 // BITS) * ENTRIES
     assert Engine(program).plan(8, 8).scratch_bytes == tables + 2 * 4 * 4 * 128
     assert_all_equal(program, image)

@@ -126,10 +126,11 @@ def test_patterns_and_signs_are_the_weights() -> None:
     patterns = [(1, 1, 1), (1, 1, -1), (1, -1, 1), (1, -1, -1)]
     for f in range(30):
         for t in range(9):
-            place, pattern = divmod(int(packed.terms[f, t]) // 32, 4)
-            assert (place, packed.terms[f, t] % 32) == (t, 0)
+            term = int(packed.terms[f, t])
+            sign, term = (-1, ~term) if term < 0 else (1, term)
+            place, pattern = divmod(term // 32, 4)
+            assert (place, term % 32) == (t, 0)
             row, channel = divmod(t, 3)
-            sign = -1 if packed.signs[f, t] else 1
             assert layer.signs[f, channel, row].tolist() == [sign * s for s in patterns[pattern]]
     np.testing.assert_array_equal(packed.thresholds, layer.thresholds)
 

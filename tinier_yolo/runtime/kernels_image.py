@@ -3,29 +3,43 @@
 Popcount would need eight planes for the image. Where the first convolution is 3x3 with a 2x2 pool, as in YOLO, sums of
 bytes are quicker. Here a vector's lanes are pixels of a row, int16. The three taps of one row of a filter, in one
 channel, are +-(l + m + r), +-(l + m - r), +-(l - m + r) or +-(l - m - r): the four sums ("patterns") are made once for
-each row of the image, and a filter adds or subtracts nine of them.
+each row of the image, and a filter adds or subtracts nine of them. Loading those is most of the work.
 
 ``pack_image`` makes the eight planes for first layers of any other shape.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels_cache import inlined, kernel
-from tinier_yolo.runtime.kernels_vectors import (
-    Vector,
-    add_shorts,
-    copy_sixteen,
+from tinier_yolo.runtime.kernels_image_vectors import (
+    Pointer,
+    add,
+    address,
+    aligned_address,
+    clear,
+    count_above,
+    item,
+    keep,
+    load,
+    load_bytes,
+    maximum,
     neighbour_maximum,
-    short_maximum,
-    short_zeros,
+    plane_bytes,
     split_three,
-    store_shorts,
-    subtract_shorts,
-    toggle_above,
+    store,
+    store_apart,
+    store_bytes,
+    store_pairs,
+    subtract,
+    toggle,
+    zeros,
 )
+from tinier_yolo.runtime.kernels_vectors import Vector
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]
@@ -39,14 +53,21 @@ CHANNELS = 3
 TERMS = 3 * CHANNELS
 PATTERNS = 4
 
+#: Rows of the convolution whose sums are in registers at once.
+_GROUP = 4
 _ROW_SIZE = CHANNELS * PATTERNS * COLUMNS
+_LINES = (ROWS + 2) * CHANNELS
+#: Bytes before each line of samples: zeros for the neighbour on the left, and then aligned vectors.
+_LEAD = 64
+#: Levels of four filters stand in the nibbles of an int16, those of eight in two vectors.
+_NIBBLES = 4
+_HALVES = 8 // _NIBBLES
 
 
 @kernel
 def convolve_image(
     image: Bytes,
     terms: Int32,
-    signs: Int32,
     thresholds: Int16,
     flips: Bytes,
     target: Bytes,
@@ -61,8 +82,7 @@ def convolve_image(
 
     Args:
         image: uint8 (height, width, CHANNELS); height a multiple of ROWS, width of COLUMNS.
-        terms: (filters, TERMS): where the pattern of each term lies, from its row of patterns.
-        signs: (filters, TERMS): 0 or -1.
+        terms: (filters, TERMS): where the pattern of each term lies, from its row of patterns; ~where to subtract it.
         thresholds: (filters, 2^planes - 1).
         flips: a bit for each filter.
         target: the output map; ``plane`` bytes from plane to plane, ``row_bytes`` from row to row.
@@ -73,94 +93,110 @@ def convolve_image(
         first: the first block.
         last: the block after the last one.
     """
-    # No slices in the loops: each would count references, with an atomic instruction.
-    width = image.shape[1]
-    step = 1 + width + 1
-    samples = np.zeros((ROWS + 2) * CHANNELS * step + COLUMNS, np.int16)
-    patterns = np.empty((ROWS + 2) * _ROW_SIZE + COLUMNS, np.int16)
-    patterns = patterns[(-patterns.ctypes.data & 63) // 2 :]  # No vector straddles two cache lines.
-    bits = np.empty(planes * 32, np.uint8)
+    height, width, _ = image.shape
+    step = _LEAD + width
+    sample_array = np.zeros(_LINES * step + 2 * _LEAD, np.uint8)
+    pattern_array = np.empty((_LINES * PATTERNS + 1) * COLUMNS, np.int16)
+    level_array = np.empty((_HALVES * flips.size + 1) * COLUMNS, np.int16)
+    samples, patterns = aligned_address(sample_array), aligned_address(pattern_array)
+    levels = aligned_address(level_array)
+    layer = (address(terms), address(thresholds), address(flips), len(terms), thresholds.shape[1], flips.size)
     for block in range(first, last):
         _split_channels(image, block * ROWS - 1, samples, step)
         for left in range(0, width, COLUMNS):
-            _make_patterns(samples, left, step, patterns)
-            for row in range(0, ROWS, 4):
+            _make_patterns(samples, left, step, patterns, 0, 2)
+            for row in range(0, min(ROWS, height), _GROUP):  # Did LLVM know that it is ROWS, it would unroll and spill.
+                _make_patterns(samples, left, step, patterns, row + 2, row + 2 + _GROUP)
+                _make_levels(patterns, row * _ROW_SIZE, layer, levels)
                 cell = origin + (block * ROWS + row) // 2 * row_bytes + left // 2 * flips.size
-                for byte in range(flips.size):
-                    bits[:] = flips[byte]
-                    for f in range(8 * byte, min(8 * byte + 8, len(terms))):
-                        best = _pooled_sums(patterns, row * _ROW_SIZE, terms, signs, f)
-                        _toggle(bits, best, thresholds, f)
-                    for p in range(planes):
-                        place = p * plane + cell + byte
-                        _store_row(bits, 32 * p, target, place, flips.size, width)
-                        _store_row(bits, 32 * p + 16, target, place + row_bytes, flips.size, width)
+                for p in range(planes):
+                    _store_plane(levels, p, layer, address(target), p * plane + cell, row_bytes)
+    keep(sample_array)
+    keep(pattern_array)
+    keep(level_array)
 
 
 @inlined
-def _split_channels(image: Bytes, top: int, samples: Int16, step: int) -> None:
-    # ROWS + 2 rows of the image from row `top` on, [row][channel][1 + column]; outside the image all is 0.
+def _split_channels(image: Bytes, top: int, samples: Pointer, step: int) -> None:
+    # ROWS + 2 rows of the image from row `top` on, [row][channel][_LEAD + column]; outside the image all is 0.
     height, width, _ = image.shape
-    pixels = image.reshape(-1)
+    pixels = address(image)
     for row in range(ROWS + 2):
-        y, start = top + row, row * CHANNELS * step + 1
+        y, start = top + row, row * CHANNELS * step + _LEAD
         if 0 <= y < height:
             for x in range(0, width, COLUMNS):
                 split_three(pixels, (y * width + x) * CHANNELS, samples, start + x, step)
         else:
-            samples[start : start + CHANNELS * step - 1] = 0
+            clear(samples, start, CHANNELS * step)
 
 
 @inlined
-def _make_patterns(samples: Int16, left: int, step: int, patterns: Int16) -> None:
-    # [row and channel][pattern][column] of the columns from `left` on.
-    for line in range((ROWS + 2) * CHANNELS):
-        at, to = line * step + left, line * PATTERNS * COLUMNS
-        one = add_shorts(short_zeros(), samples, at)
-        plus, minus = add_shorts(one, samples, at + 1), subtract_shorts(one, samples, at + 1)
-        store_shorts(patterns, to, add_shorts(plus, samples, at + 2))
-        store_shorts(patterns, to + COLUMNS, subtract_shorts(plus, samples, at + 2))
-        store_shorts(patterns, to + 2 * COLUMNS, add_shorts(minus, samples, at + 2))
-        store_shorts(patterns, to + 3 * COLUMNS, subtract_shorts(minus, samples, at + 2))
+def _make_patterns(samples: Pointer, left: int, step: int, patterns: Pointer, first: int, last: int) -> None:
+    # [row and channel][pattern][column] of rows `first` to `last` and the columns from `left` on.
+    for line in range(first * CHANNELS, last * CHANNELS):
+        at, to = line * step + _LEAD + left, line * PATTERNS * COLUMNS
+        one, middle, other = load_bytes(samples, at - 1), load_bytes(samples, at), load_bytes(samples, at + 1)
+        plus, minus = add(one, middle), subtract(one, middle)
+        store(patterns, to, add(plus, other))
+        store(patterns, to + COLUMNS, subtract(plus, other))
+        store(patterns, to + 2 * COLUMNS, add(minus, other))
+        store(patterns, to + 3 * COLUMNS, subtract(minus, other))
 
 
 @inlined
-def _pooled_sums(patterns: Int16, start: int, terms: Int32, signs: Int32, f: int) -> Vector:
-    # The sums of filter f in four rows of 32 columns, pooled to two rows of 16.
-    v0, v1, v2, v3 = short_zeros(), short_zeros(), short_zeros(), short_zeros()
-    for t in range(TERMS):
-        at, sign = start + terms[f, t], signs[f, t]
-        if sign == 0:
-            v0 = add_shorts(v0, patterns, at)
-            v1 = add_shorts(v1, patterns, at + _ROW_SIZE)
-            v2 = add_shorts(v2, patterns, at + 2 * _ROW_SIZE)
-            v3 = add_shorts(v3, patterns, at + 3 * _ROW_SIZE)
+def _make_levels(patterns: Pointer, start: int, layer: tuple[Any, ...], levels: Pointer) -> None:
+    # The pooled levels of four rows: [filter / 4][cell], a nibble for each filter.
+    terms, thresholds, _, filters, number, cell_bytes = layer
+    for half in range(_HALVES * cell_bytes):
+        counts = zeros()
+        for f in range(half * _NIBBLES, min((half + 1) * _NIBBLES, filters)):
+            best = _pooled_sums(patterns, start, terms, f * TERMS)
+            unit = 1 << 4 * (f & (_NIBBLES - 1))
+            # A level is the number of thresholds below the sum, at most 15: nothing is carried out of its nibble.
+            for i in range(f * number, (f + 1) * number):
+                counts = count_above(counts, best, item(thresholds, i), unit)
+        store(levels, half * COLUMNS, counts)
+
+
+@inlined
+def _pooled_sums(patterns: Pointer, start: int, terms: Pointer, first: int) -> Vector:
+    # The sums of a filter in four rows of 32 columns, pooled: those of two rows of 16 cells, lane by lane in turn.
+    v0, v1, v2, v3 = zeros(), zeros(), zeros(), zeros()
+    for t in range(first, first + TERMS):
+        at = item(terms, t)
+        if at >= 0:
+            at += start
+            v0 = add(v0, load(patterns, at))
+            v1 = add(v1, load(patterns, at + _ROW_SIZE))
+            v2 = add(v2, load(patterns, at + 2 * _ROW_SIZE))
+            v3 = add(v3, load(patterns, at + 3 * _ROW_SIZE))
         else:
-            v0 = subtract_shorts(v0, patterns, at)
-            v1 = subtract_shorts(v1, patterns, at + _ROW_SIZE)
-            v2 = subtract_shorts(v2, patterns, at + 2 * _ROW_SIZE)
-            v3 = subtract_shorts(v3, patterns, at + 3 * _ROW_SIZE)
-    return neighbour_maximum(short_maximum(v0, v1), short_maximum(v2, v3))
+            at = start + ~at
+            v0 = subtract(v0, load(patterns, at))
+            v1 = subtract(v1, load(patterns, at + _ROW_SIZE))
+            v2 = subtract(v2, load(patterns, at + 2 * _ROW_SIZE))
+            v3 = subtract(v3, load(patterns, at + 3 * _ROW_SIZE))
+    return neighbour_maximum(maximum(v0, v1), maximum(v2, v3))
 
 
 @inlined
-def _toggle(bits: Bytes, best: Vector, thresholds: Int16, f: int) -> None:
-    # The i-th comparison changes the planes whose 2^p divides i; bits are [plane][32].
-    for i in range(thresholds.shape[1]):
-        p = 0
-        while (i + 1) & ((1 << p) - 1) == 0:
-            toggle_above(bits, 32 * p, best, thresholds[f, i], 1 << (f & 7))
-            p += 1
-
-
-@inlined
-def _store_row(bits: Bytes, start: int, target: Bytes, place: int, step: int, width: int) -> None:
-    # Sixteen bytes of bits to sixteen cells of the map, `step` bytes apart.
-    if step == 1:
-        copy_sixteen(bits, start, target, place)
+def _store_plane(levels: Pointer, p: int, layer: tuple[Any, ...], target: Pointer, place: int, row_bytes: int) -> None:
+    # Plane p of two rows of sixteen cells.
+    _, _, flips, _, _, cell_bytes = layer
+    if cell_bytes == 1:
+        store_bytes(target, place, row_bytes, _plane(levels, 0, p, flips))
+    elif cell_bytes == 2:
+        store_pairs(target, place, row_bytes, _plane(levels, 0, p, flips), _plane(levels, 1, p, flips))
     else:
-        for i in range(min(16, width)):  # A width is more than 16. Were LLVM to know it, it would keep 16 pointers.
-            target[place + i * step] = bits[start + i]
+        for byte in range(cell_bytes):
+            store_apart(target, place + byte, row_bytes, cell_bytes, _plane(levels, byte, p, flips))
+
+
+@inlined
+def _plane(levels: Pointer, byte: int, p: int, flips: Pointer) -> Vector:
+    # Plane p of eight filters: a byte in each lane.
+    at = byte * _HALVES * COLUMNS
+    return toggle(plane_bytes(load(levels, at), load(levels, at + COLUMNS), p), item(flips, byte))
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""Explicit vectors for the kernels: two vector types and the few operations that the kernels need.
+"""Explicit vectors for the kernels: a vector type and the few operations that the kernels need.
 
 Numba has no vector types, and LLVM does not find these loops by itself. Each function here emits a line or two of
 portable LLVM IR; LLVM's back end turns it into what the machine has (AVX-512 ``vpopcntd`` and mask registers, AVX2,
@@ -41,7 +41,6 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
 
 INT32X16 = VectorType(32, 16)
 INT16X32 = VectorType(16, 32)
-_INT8X32 = VectorType(8, 32)
 _INT8X64 = VectorType(8, 64)
 
 
@@ -71,7 +70,7 @@ def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, index: A
 
 
 def splat(builder: Any, scalar: Any, kind: VectorType) -> Any:
-    """A vector with the scalar in all its lanes."""
+    """The same scalar in every lane."""
     undefined = ir.Constant(kind.llvm, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
@@ -240,117 +239,3 @@ def store_word(_context: Any, target: Any, _offset: Any, _word: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(target, types.intp, types.uint64), generate
-
-
-@intrinsic
-def short_zeros(_context: Any) -> Any:
-    """Thirty-two int16 zeros."""
-    return INT16X32(), lambda _c, _b, _s, _v: ir.Constant(INT16X32.llvm, None)
-
-
-@intrinsic
-def add_shorts(_context: Any, _total: Any, source: Any, _index: Any) -> Any:
-    """Total + source[index : index + 32], int16."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
-        return builder.add(values[0], builder.load(pointer, align=2))
-
-    return INT16X32(INT16X32, source, types.intp), generate
-
-
-@intrinsic
-def subtract_shorts(_context: Any, _total: Any, source: Any, _index: Any) -> Any:
-    """Total - source[index : index + 32], int16."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
-        return builder.sub(values[0], builder.load(pointer, align=2))
-
-    return INT16X32(INT16X32, source, types.intp), generate
-
-
-@intrinsic
-def store_shorts(_context: Any, target: Any, _index: Any, _vector: Any) -> Any:
-    """target[index : index + 32] = vector, int16."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
-        builder.store(values[2], pointer, align=2)
-        return context.get_dummy_value()
-
-    return types.void(target, types.intp, INT16X32), generate
-
-
-@intrinsic
-def short_maximum(_context: Any, _a: Any, _b: Any) -> Any:
-    """The greater of each pair, thirty-two int16."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.select(builder.icmp_signed(">", *values), *values)
-
-    return INT16X32(INT16X32, INT16X32), generate
-
-
-@intrinsic
-def neighbour_maximum(_context: Any, _a: Any, _b: Any) -> Any:
-    """The greater of lanes 2i and 2i + 1, of a in the lower sixteen lanes and of b in the upper ones."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        lanes = ir.VectorType(ir.IntType(32), 32)
-        even = builder.shuffle_vector(*values, ir.Constant(lanes, list(range(0, 64, 2))))
-        odd = builder.shuffle_vector(*values, ir.Constant(lanes, list(range(1, 64, 2))))
-        return builder.select(builder.icmp_signed(">", even, odd), even, odd)
-
-    return INT16X32(INT16X32, INT16X32), generate
-
-
-@intrinsic
-def toggle_above(_context: Any, bits: Any, _index: Any, _vector: Any, _threshold: Any, _pattern: Any) -> Any:
-    """bits[index + i] ^= pattern, bytes, for each of the thirty-two lanes i where vector > threshold."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        array, index, vector, threshold, pattern = values
-        pointer = pointer_to(context, builder, signature.args[0], array, index, _INT8X32.llvm)
-        above = builder.icmp_signed(">", vector, splat(builder, threshold, INT16X32))
-        chosen = builder.select(above, splat(builder, pattern, _INT8X32), ir.Constant(_INT8X32.llvm, None))
-        builder.store(builder.xor(builder.load(pointer, align=1), chosen), pointer, align=1)
-        return context.get_dummy_value()
-
-    return types.void(bits, types.intp, INT16X32, types.int16, types.uint8), generate
-
-
-@intrinsic
-def copy_sixteen(_context: Any, source: Any, _from: Any, target: Any, _to: Any) -> Any:
-    """target[to : to + 16] = source[from : from + 16], bytes."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = ir.VectorType(ir.IntType(8), 16)
-        taken = pointer_to(context, builder, signature.args[0], values[0], values[1], kind)
-        given = pointer_to(context, builder, signature.args[2], values[2], values[3], kind)
-        builder.store(builder.load(taken, align=1), given, align=1)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, target, types.intp), generate
-
-
-@intrinsic
-def split_three(_context: Any, source: Any, _offset: Any, target: Any, _index: Any, _step: Any) -> Any:
-    """Thirty-two pixels of three bytes from source[offset] on -> int16 at target[index], [index + step], [+ 2 step]."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        array, offset, out, index, step = values
-        half = ir.VectorType(ir.IntType(8), 64)
-        middle = builder.add(offset, ir.Constant(offset.type, 32))
-        low = builder.load(pointer_to(context, builder, signature.args[0], array, offset, half), align=1)
-        high = builder.load(pointer_to(context, builder, signature.args[0], array, middle, half), align=1)
-        for channel in range(3):
-            # Bytes 0 to 63 are in `low`, 64 to 95 in the second half of `high`, whose lanes count from 64.
-            lanes = [byte if byte < 64 else byte + 32 for byte in range(channel, 96, 3)]
-            picked = builder.shuffle_vector(low, high, ir.Constant(ir.VectorType(ir.IntType(32), 32), lanes))
-            pointer = pointer_to(context, builder, signature.args[2], out, index, INT16X32.llvm)
-            builder.store(builder.zext(picked, INT16X32.llvm), pointer, align=2)
-            index = builder.add(index, step)
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, target, types.intp, types.intp), generate

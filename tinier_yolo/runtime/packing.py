@@ -170,14 +170,12 @@ class PackedImageLayer:
     """A first layer for the kernel that reads the image's bytes; see ``kernels_image`` for the terms.
 
     Attributes:
-        terms: int32 (filters, TERMS).
-        signs: int32 (filters, TERMS), 0 or -1.
+        terms: int32 (filters, TERMS), ~term where it is subtracted.
         thresholds: int16 (filters, 2^k - 1).
         flips: uint8 (filters / 8,).
     """
 
     terms: Int32
-    signs: Int32
     thresholds: Int16
     flips: Bytes
 
@@ -187,10 +185,9 @@ class PackedImageLayer:
         signs = layer.signs.transpose(0, 2, 1, 3).reshape(-1, TERMS, 3)  # (filters, row and channel, column)
         # Patterns 0 to 3 are (+ + +), (+ + -), (+ - +), (+ - -): the sign of l is that of the term.
         pattern = (signs != signs[..., :1]) @ np.array([0, 2, 1])
-        subtracted = signs[..., 0] < 0
+        terms = (np.arange(TERMS) * PATTERNS + pattern) * COLUMNS
         return cls(
-            ((np.arange(TERMS) * PATTERNS + pattern) * COLUMNS).astype(np.int32),
-            -subtracted.astype(np.int32),
+            np.where(signs[..., 0] < 0, ~terms, terms).astype(np.int32),
             layer.thresholds.astype(np.int16),
             np.packbits(layer.flips, bitorder="little"),
         )

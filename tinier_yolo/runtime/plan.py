@@ -191,7 +191,7 @@ class Plan:
 def _image_step(layer: PackedLayer, target: PackedMap, macs: int) -> Step:
     packed, layout = PackedImageLayer.of(layer.layer), target.layout
     cells = layout.cells()
-    arguments = (packed.terms, packed.signs, packed.thresholds, packed.flips, target.data)
+    arguments = (packed.terms, packed.thresholds, packed.flips, target.data)
     place = (layout.plane_bytes, layout.planes, int(cells[0, 0]), layout.row_bytes)
     units = 2 * layout.shape.height // kernels_image.ROWS
     step = Step("convolve image, pool", 0, kernels_image.convolve_image, (*arguments, *place), units, target)
