@@ -20,6 +20,8 @@ import numba
 
 #: Numba's settings; the folder of its cache among them, which no type stub knows.
 _settings: Any = numba.config
+#: Its decorator, whose stub does not know all of its options.
+_njit: Any = numba.njit
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
@@ -39,7 +41,7 @@ def _compiled(function: FunctionT, parallel: bool) -> FunctionT:
     given = _settings.CACHE_DIR
     try:
         _settings.CACHE_DIR = "" if folder is None else str(folder)
-        compile_: Any = numba.njit(nogil=True, no_cfunc_wrapper=True, parallel=parallel, cache=folder is not None)
+        compile_: Any = _njit(nogil=True, no_cfunc_wrapper=True, parallel=parallel, cache=folder is not None)
         return cast("FunctionT", compile_(function))
     finally:
         _settings.CACHE_DIR = given  # It is global, and others in this process use Numba too.
@@ -48,7 +50,7 @@ def _compiled(function: FunctionT, parallel: bool) -> FunctionT:
 def inlined(function: FunctionT) -> FunctionT:
     """Compile as a part of the kernels that call it."""
     # Without the entries for callers in Python and C, whom it has not: they are a quarter of the time to compile.
-    compile_: Any = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    compile_: Any = _njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
     return cast("FunctionT", compile_(function))
 
 
