@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """
 "median" and "best" are of repeated runs; the best is disturbed least by other work on the machine. "of peak" is the
-share of the rate that the kernels' three instructions (xor, popcount, add) reach alone, measured here and now; steps
-that look sums up do without them and can exceed it; the first layer counts bytes, not bits. Start-up is the whole of
+share of the rate that a kernel's few instructions reach alone, measured here and now: xor, popcount and addition; for
+an image the load and addition of sums of three bytes. Steps that look sums up, or count them otherwise, can exceed it.
+Start-up is the whole of
 "tinier-yolo detect" with one image: Python, imports, loading, detecting; cold compiles the kernels into an empty cache,
 cached finds them there. Of a video the first frames are measured: decoding (with the change to RGB), letterboxing, the
 network, and everything after it. The first two are done in a thread, ahead of the others, so that frames/s is more than
@@ -100,7 +101,7 @@ def _measure(program: Program, network: Network, threads: int, runs: int) -> dic
 
     from tinier_yolo.runtime.benchmark import time_network
     from tinier_yolo.runtime.engine import Engine
-    from tinier_yolo.runtime.kernels_peak import machine, popcount_peak
+    from tinier_yolo.runtime.kernels_peak import machine, pattern_peak, popcount_peak
 
     channels, height, width = network.input
     image = np.random.default_rng(0).integers(0, 256, (height, width, channels)).astype(np.uint8)
@@ -113,6 +114,7 @@ def _measure(program: Program, network: Network, threads: int, runs: int) -> dic
         "height": height,
         "runs": runs,
         "peak": popcount_peak(),
+        "image_peak": pattern_peak(),
         "whole": asdict(whole),
         "steps": [asdict(step) for step in steps],
         "map_bytes": engine.plan(height, width).map_bytes,
@@ -171,9 +173,10 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
     yield f"{report['model']}, {report['width']}x{report['height']}, {threads}, {report['runs']} runs"
     variant = f"{about['vectors']}, counts {about['counts']}, looks up {about['looks_up']}"
     yield f"{about['cpu']} ({variant}), numba {about['numba']}, LLVM {about['llvm']}"
-    yield f"peak of one core: {peak / 1e12:.3f} T binary multiply-accumulates a second"
+    peaks = f"{peak / 1e12:.3f} T binary multiply-accumulates a second, {report['image_peak'] / 1e12:.3f} T of an image"
+    yield f"peak of one core: {peaks}"
     yield ""
-    yield from _steps(report["steps"], report["whole"], peak)
+    yield from _steps(report)
     yield ""
     yield f"maps: {report['map_bytes']:,} bytes; tables and sums: {report['scratch_bytes']:,} bytes a thread"
     if "start" in report:
@@ -186,12 +189,14 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
         yield from _video_table(report["video"])
 
 
-def _steps(steps: list[dict[str, Any]], whole: dict[str, float], peak: float) -> Iterator[str]:
+def _steps(report: dict[str, Any]) -> Iterator[str]:
     form = "{:>5}  {:<20} {:>10} {:>10} {:>14} {:>8} {:>8}"
     yield form.format("layer", "step", "median ms", "best ms", "MACs", "GMAC/s", "of peak")
+    steps, whole, limit = report["steps"], report["whole"], 0.0
     for step in steps:
         best, macs = step["timing"]["best"], step["macs"]
-        share = macs * step["planes"] / (best * 1e-3) / peak
+        least = macs / report["image_peak"] if "image" in step["name"] else macs * step["planes"] / report["peak"]
+        limit += least * 1e3
         yield form.format(
             step["layer"],
             step["name"],
@@ -199,11 +204,12 @@ def _steps(steps: list[dict[str, Any]], whole: dict[str, float], peak: float) ->
             f"{best:.4f}",
             f"{macs:,}" if macs else ".",
             f"{macs / best / 1e6:.1f}" if macs else ".",
-            f"{share:.0%}" if macs and "image" not in step["name"] else ".",
+            f"{least * 1e3 / best:.0%}" if macs else ".",
         ).rstrip()
     macs = sum(step["macs"] for step in steps)
     rate = f"{macs / whole['best'] / 1e6:.1f}"
     yield form.format("", "network", f"{whole['median']:.4f}", f"{whole['best']:.4f}", f"{macs:,}", rate, "").rstrip()
+    yield f"at its peaks one core would take {limit:.4f} ms; the network takes {whole['best'] / limit:.2f} times that"
 
 
 def _video_table(video: dict[str, Any]) -> Iterator[str]:

@@ -1,16 +1,19 @@
-"""What the machine can do at most: the rate of the kernels' three instructions with everything in registers."""
+"""What the machine can do at most: the rates of the few instructions that most of the kernels' work is."""
 
 from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 
 import llvmlite.binding
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.runtime import kernels_image_vectors
 from tinier_yolo.runtime.kernels_cache import cache_folder, kernel
+from tinier_yolo.runtime.kernels_image import COLUMNS as _COLUMNS
 from tinier_yolo.runtime.kernels_lookup_vectors import BITS
 from tinier_yolo.runtime.kernels_vectors import (
     BURST,
@@ -51,13 +54,42 @@ def popcount_peak(runs: int = 30) -> float:
     """Binary multiply-accumulates a second on one core, the best of ``runs`` runs; a map of k bits needs k for each."""
     words, source = aligned((9 * LANES,), np.int32), aligned((64,), np.uint8)
     words[:] = np.arange(words.size) * 2654435761 % (1 << 31)
-    best = float("inf")
     bursts = -(-_STEPS // BURST)
+    best = _best(lambda: _spin(words, source, bursts), runs)
+    return 4 * bursts * min(BURST, _STEPS) * PRODUCTS / best
+
+
+@kernel
+def _sweep(samples: NDArray[np.int16], rounds: int) -> None:
+    # Four streams of loads and additions, from what the first-level cache holds.
+    start = kernels_image_vectors.address(samples)
+    s0 = s1 = s2 = s3 = kernels_image_vectors.zeros()
+    for step in range(rounds):
+        at = (step & 15) * 4 * _COLUMNS
+        s0 = kernels_image_vectors.add(s0, kernels_image_vectors.load(start, at))
+        s1 = kernels_image_vectors.add(s1, kernels_image_vectors.load(start, at + _COLUMNS))
+        s2 = kernels_image_vectors.add(s2, kernels_image_vectors.load(start, at + 2 * _COLUMNS))
+        s3 = kernels_image_vectors.add(s3, kernels_image_vectors.load(start, at + 3 * _COLUMNS))
+    total = kernels_image_vectors.add(kernels_image_vectors.add(s0, s1), kernels_image_vectors.add(s2, s3))
+    kernels_image_vectors.store(start, 0, total)
+    kernels_image_vectors.keep(samples)
+
+
+def pattern_peak(runs: int = 30) -> float:
+    """The first layer's multiply-accumulates a second on one core: a load and an addition do three for 32 pixels."""
+    samples = aligned((16 * 4 * _COLUMNS,), np.int16)
+    best = _best(lambda: _sweep(samples, _STEPS), runs)
+    return 4 * _STEPS * 3 * _COLUMNS / best
+
+
+def _best(run: Callable[[], None], runs: int) -> float:
+    # The seconds of the quickest run, after one that compiles.
+    best = float("inf")
     for _ in range(runs + 1):
         start = time.perf_counter()
-        _spin(words, source, bursts)
+        run()
         best = min(best, time.perf_counter() - start)
-    return 4 * bursts * min(BURST, _STEPS) * PRODUCTS / best
+    return best
 
 
 def machine() -> dict[str, str]:
