@@ -8,7 +8,7 @@ from typing import Any
 
 import numba
 
-from tinier_yolo.runtime import kernels, kernels_image
+from tinier_yolo.runtime import kernels, kernels_image, kernels_rows
 from tinier_yolo.runtime.kernels_cache import parallel_kernel
 
 #: Numba's threading layers that enter a parallel region in about a microsecond; its own workqueue takes a hundred.
@@ -20,6 +20,7 @@ _owner: int | None = None
 _numba: Any = numba
 _bits: Any = kernels
 _image: Any = kernels_image
+_rows: Any = kernels_rows
 
 
 def usable_threads(wanted: int) -> int:
@@ -96,6 +97,12 @@ def _pack_image(threads: int, units: int, *arguments: Any) -> None:
         _image.pack_image(*arguments, units * t // threads, units * (t + 1) // threads)
 
 
+@parallel_kernel
+def _convolve_rows(threads: int, units: int, *arguments: Any) -> None:
+    for t in numba.prange(threads):
+        _rows.convolve_rows(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
 #: For each kernel its twin on several threads: ``(threads, units, *arguments without the range)``.
 PARALLEL: Mapping[Callable[..., None], Callable[..., None]] = {
     kernels.convolve_pool: _convolve_pool,
@@ -104,4 +111,5 @@ PARALLEL: Mapping[Callable[..., None], Callable[..., None]] = {
     kernels.pool: _pool,
     kernels_image.convolve_image: _convolve_image,
     kernels_image.pack_image: _pack_image,
+    kernels_rows.convolve_rows: _convolve_rows,
 }

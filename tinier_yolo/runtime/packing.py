@@ -72,7 +72,8 @@ class MapLayout:
         """
         if self.plane_bytes >= 1 << 31:
             raise UsageError("a map too large for this program", expected="less than 2 GiB a plane", found=self.shape)
-        data: Bytes = aligned((self.planes * self.plane_bytes,), np.uint8)
+        # After the last plane as many cells as ``kernels_rows`` may read beyond a row.
+        data: Bytes = aligned((self.planes * self.plane_bytes + 64 * self.channel_bytes,), np.uint8)
         return data
 
     def cells(self) -> Int32:

@@ -13,7 +13,7 @@ from tinier_yolo.darknet.layers import MaxPool, Shape
 from tinier_yolo.quantization.float64 import IMAGE_BITS
 from tinier_yolo.quantization.program import Program, QuantizedLayer
 from tinier_yolo.quantization.substructures import Substructure, integer_chain
-from tinier_yolo.runtime import kernels, kernels_image
+from tinier_yolo.runtime import kernels, kernels_image, kernels_rows
 from tinier_yolo.runtime.packing import (
     MapLayout,
     PackedImageLayer,
@@ -23,6 +23,7 @@ from tinier_yolo.runtime.packing import (
     aligned,
     pooled_cells,
 )
+from tinier_yolo.runtime.packing_rows import PackedRows
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -195,6 +196,8 @@ def _layer_steps(
     number: int, substructure: Substructure, layer: PackedLayer, source: PackedMap, target: PackedMap
 ) -> list[Step]:
     pool, convolution, flips = substructure.pool, substructure.convolution, layer.thresholds.flips
+    if PackedRows.pays_off(layer.layer, convolution.output, target.layout.shape):
+        return [_rows_step(number, layer.layer, convolution.macs, source, target)]
     _, height, width = convolution.output
     windows = source.layout.windows(convolution, height, width).ravel()
     macs, planes = convolution.macs, source.layout.planes
@@ -212,6 +215,16 @@ def _layer_steps(
     step = Step("convolve", number, kernels.convolve, arguments, cells.size // QUAD, made)
     convolve = replace(step, macs=macs, planes=planes)
     return [convolve] if pool is None else [convolve, _pool_step(number, pool, layer, made, target)]
+
+
+def _rows_step(number: int, layer: QuantizedLayer, macs: int, source: PackedMap, target: PackedMap) -> Step:
+    packed, read, made = PackedRows.of(layer), source.layout, target.layout
+    given = (source.data, read.plane_bytes, read.planes, read.row_bytes, read.channel_bytes, 2 * made.shape.width)
+    numbers = (packed.terms, packed.run, packed.runs, packed.bounds, packed.flips, packed.filters)
+    place = (target.data, made.plane_bytes, made.planes, made.row_bytes, made.channel_bytes, int(made.cells()[0, 0]))
+    arguments = (*given, *numbers, *place)
+    step = Step("convolve, pool", number, kernels_rows.convolve_rows, arguments, made.shape.height, target)
+    return replace(step, macs=macs, planes=read.planes)
 
 
 def _pool_step(number: int, pool: MaxPool, layer: PackedLayer, source: PackedMap, target: PackedMap) -> Step:
