@@ -26,25 +26,27 @@ from tinier_yolo.runtime.kernels_rows_vectors import (
     add_odd,
     add_pairs,
     address,
-    append_bit,
-    byte_at,
+    append_bits,
     complement_cells,
-    even_cells,
+    high_levels,
     least_bytes,
     least_of_pairs,
+    least_shorts,
     load_cells,
+    load_even_cells,
+    load_separate_cells,
+    low_levels,
     marked_below,
     no_bytes,
     no_cells,
     no_shorts,
-    separate_cells,
     short_at,
-    short_minimum,
     splat_short,
     store_byte,
     store_cells,
-    store_shorts_at,
-    toggled,
+    store_short,
+    store_shorts,
+    toggle,
     word_at,
 )
 from tinier_yolo.runtime.kernels_vectors import Vector
@@ -57,8 +59,9 @@ Int64 = NDArray[np.int64]
 SLOT = 64
 #: Columns convolved from a slot: the first and the last of its pixels are neighbours only.
 COLUMNS = SLOT - 2
-#: Where the second vector of 32 pixels starts.
-_SECOND = COLUMNS - 32
+#: Pixels of a vector: two for a slot, of which the second starts at _SECOND. It is left out where one will do.
+PIXELS = 32
+_SECOND = COLUMNS - PIXELS
 #: Channels that share a sum, and the patterns of their weights.
 CHANNELS = 4
 PATTERNS = 1 << CHANNELS
@@ -121,9 +124,8 @@ def convolve_rows(
         last: the row after the last one.
     """
     row_size = 2 * cell_bytes * PATTERNS * SLOT + _GAP
-    scratch = np.empty(_ROWS * row_size + (1 + MOST_BITS + 2) * SLOT, np.uint8)
-    bits = (address(scratch) + SLOT - 1) & -SLOT
-    marks = bits + MOST_BITS * SLOT
+    scratch = np.empty(_ROWS * row_size + 3 * SLOT, np.uint8)
+    marks = (address(scratch) + SLOT - 1) & -SLOT
     slots = marks + 2 * SLOT
     place = (target_plane, target_planes, target_cell)
     for left in range(0, width, COLUMNS):
@@ -132,8 +134,8 @@ def convolve_rows(
         made = 2 * first
         for row in range(first, last):
             while made < 2 * row + 4:
-                to = slots + made % _ROWS * row_size
-                _make_sums(read + made * row_bytes, plane, planes, cell_bytes, bits, to)
+                to = slots + (made & _ROWS - 1) * row_size
+                _make_sums(read + made * row_bytes, plane, planes, cell_bytes, to)
                 made += 1
             write = address(target) + origin + row * target_row + left // 2 * target_cell
             numbers = (slots, row_size, 2 * row, address(terms), run, runs, address(bounds))
@@ -144,37 +146,38 @@ def convolve_rows(
 
 
 @inlined
-def _make_sums(read: int, plane: int, planes: int, step: int, bits: int, to: int) -> None:
-    # The slots of one row of 64 pixels.
+def _make_sums(read: int, plane: int, planes: int, step: int, to: int) -> None:
+    # The slots of one row of 64 pixels, from eight channels at a time.
     most = (1 << planes) - 1
     for byte in range(step):
-        for p in range(planes):
+        # Channels c and c + 4 side by side in a byte, each with its level in four bits.
+        levels0 = levels1 = levels2 = levels3 = no_cells()
+        for p in range(planes - 1, -1, -1):
             at = read + p * plane + byte
             if step == 1:
-                store_cells(bits + p * SLOT, load_cells(at))
+                bits = load_cells(at)
             elif step == 2:
-                store_cells(bits + p * SLOT, even_cells(at))
+                bits = load_even_cells(at)
             else:
-                store_cells(bits + p * SLOT, separate_cells(at, step))
-        for channel in range(0, 8, CHANNELS):
-            a, b = _levels(bits, planes, channel), _levels(bits, planes, channel + 1)
-            c, d = _levels(bits, planes, channel + 2), _levels(bits, planes, channel + 3)
-            not_a, not_b = complement_cells(a, most), complement_cells(b, most)
-            not_c, not_d = complement_cells(c, most), complement_cells(d, most)
-            low = (add_cells(a, b), add_cells(not_a, b), add_cells(a, not_b), add_cells(not_a, not_b))
-            high = (add_cells(c, d), add_cells(not_c, d), add_cells(c, not_d), add_cells(not_c, not_d))
-            for further in high:
-                for nearer in low:
-                    store_cells(to, add_cells(nearer, further))
-                    to += SLOT
+                bits = load_separate_cells(at, step)
+            levels0, levels1 = append_bits(levels0, bits, 0), append_bits(levels1, bits, 1)
+            levels2, levels3 = append_bits(levels2, bits, 2), append_bits(levels3, bits, 3)
+        _store_sums(low_levels(levels0), low_levels(levels1), low_levels(levels2), low_levels(levels3), most, to)
+        to += PATTERNS * SLOT
+        _store_sums(high_levels(levels0), high_levels(levels1), high_levels(levels2), high_levels(levels3), most, to)
+        to += PATTERNS * SLOT
 
 
 @inlined
-def _levels(bits: int, planes: int, channel: int) -> Vector:
-    level = no_cells()
-    for p in range(planes - 1, -1, -1):
-        level = append_bit(level, load_cells(bits + p * SLOT), channel)
-    return level
+def _store_sums(a: Vector, b: Vector, c: Vector, d: Vector, most: int, to: int) -> None:
+    not_a, not_b = complement_cells(a, most), complement_cells(b, most)
+    not_c, not_d = complement_cells(c, most), complement_cells(d, most)
+    low = (add_cells(a, b), add_cells(not_a, b), add_cells(a, not_b), add_cells(not_a, not_b))
+    high = (add_cells(c, d), add_cells(not_c, d), add_cells(c, not_d), add_cells(not_c, not_d))
+    for further in high:
+        for nearer in low:
+            store_cells(to, add_cells(nearer, further))
+            to += SLOT
 
 
 @inlined
@@ -194,39 +197,38 @@ def _convolve_group(
     bounds = (1 << planes) - 1
     p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = splat_short(flip)
     for f in range(16 * group, min(16 * group + 16, filters)):
-        near, far = _pooled_sums(numbers, f, count > 16)
+        near, far = _pooled_sums(numbers, f, 2 * count > PIXELS)
         for i in range(1, bounds + 1):
             bound, mark = short_at(numbers[6] + 2 * (f * bounds + i - 1)), 1 << (f & 15)
             p, q = marked_below(near, bound, mark), marked_below(far, bound, mark)
             # The i-th comparison changes the planes whose 2^p divides i.
-            p0, q0 = toggled(p0, p), toggled(q0, q)
+            p0, q0 = toggle(p0, p), toggle(q0, q)
             if i & 1 == 0:
-                p1, q1 = toggled(p1, p), toggled(q1, q)
+                p1, q1 = toggle(p1, p), toggle(q1, q)
                 if i & 3 == 0:
-                    p2, q2 = toggled(p2, p), toggled(q2, q)
+                    p2, q2 = toggle(p2, p), toggle(q2, q)
                     if i & 7 == 0:
-                        p3, q3 = toggled(p3, p), toggled(q3, q)
+                        p3, q3 = toggle(p3, p), toggle(q3, q)
     pair = 2 * group + 1 < step
-    _store_cells(write, p0, q0, count, step, pair, marks)
+    _store_levels(write, p0, q0, count, step, pair, marks)
     if planes > 1:
-        _store_cells(write + plane, p1, q1, count, step, pair, marks)
+        _store_levels(write + plane, p1, q1, count, step, pair, marks)
     if planes > 2:
-        _store_cells(write + 2 * plane, p2, q2, count, step, pair, marks)
+        _store_levels(write + 2 * plane, p2, q2, count, step, pair, marks)
     if planes > 3:
-        _store_cells(write + 3 * plane, p3, q3, count, step, pair, marks)
+        _store_levels(write + 3 * plane, p3, q3, count, step, pair, marks)
 
 
 @inlined
 def _pooled_sums(numbers: tuple[int, ...], f: int, both: bool) -> tuple[Vector, Vector]:
-    # The least S of the cells' four windows: 16 cells, and if `both` the 16 from the 15th on. a and c are the upper row
-    # of windows, b and d the lower one.
+    # The least S of each cell's four windows: the first 16 cells and, if `both`, those from the 15th on. a and c are
+    # the upper row of windows, b and d the lower one.
     slots, row_size, row, terms, run, runs, _ = numbers
-    term = terms + f * 8 * 3 * run * max(runs, 1)
+    term = terms + f * 3 * run * max(runs, 1) * 8
     a, b, c, d = no_bytes(), no_bytes(), no_bytes(), no_bytes()
-    pairs_a, pairs_b, pairs_c, pairs_d = no_shorts(), no_shorts(), no_shorts(), no_shorts()
-    odd_a, odd_b, odd_c, odd_d = no_shorts(), no_shorts(), no_shorts(), no_shorts()
+    wide_a = wide_b = wide_c = wide_d = (no_shorts(), no_shorts())
     for y in range(row, row + 3):
-        upper, lower = slots + y % _ROWS * row_size, slots + (y + 1) % _ROWS * row_size
+        upper, lower = slots + (y & _ROWS - 1) * row_size, slots + (y + 1 & _ROWS - 1) * row_size
         for _ in range(max(runs, 1)):
             for _ in range(run):
                 three = word_at(term)
@@ -237,27 +239,36 @@ def _pooled_sums(numbers: tuple[int, ...], f: int, both: bool) -> tuple[Vector, 
                         c, d = add_bytes(c, upper + at + _SECOND), add_bytes(d, lower + at + _SECOND)
                 term += 8
             if runs != 0:
-                pairs_a, odd_a, pairs_b, odd_b = add_pairs(pairs_a, a), add_odd(odd_a, a), add_pairs(pairs_b, b), add_odd(odd_b, b)
-                pairs_c, odd_c, pairs_d, odd_d = add_pairs(pairs_c, c), add_odd(odd_c, c), add_pairs(pairs_d, d), add_odd(odd_d, d)
+                wide_a, wide_b = _widen(wide_a, a), _widen(wide_b, b)
+                wide_c, wide_d = _widen(wide_c, c), _widen(wide_d, d)
                 a, b, c, d = no_bytes(), no_bytes(), no_bytes(), no_bytes()
     if runs == 0:
-        near, far = least_bytes(a, b), least_bytes(c, d)
-    else:
-        near = short_minimum(least_of_pairs(pairs_a, odd_a), least_of_pairs(pairs_b, odd_b))
-        far = short_minimum(least_of_pairs(pairs_c, odd_c), least_of_pairs(pairs_d, odd_d))
-    return near, far
+        return least_bytes(a, b), least_bytes(c, d)
+    return _least(wide_a, wide_b), _least(wide_c, wide_d)
 
 
 @inlined
-def _store_cells(to: int, near: Vector, far: Vector, count: int, step: int, pair: bool, marks: int) -> None:
-    # Sixteen filters' bits of `count` cells, `step` bytes apart. Not a pair: the layer's last group fills one byte.
+def _widen(wide: tuple[Vector, Vector], added: Vector) -> tuple[Vector, Vector]:
+    return add_pairs(wide[0], added), add_odd(wide[1], added)
+
+
+@inlined
+def _least(upper: tuple[Vector, Vector], lower: tuple[Vector, Vector]) -> Vector:
+    return least_shorts(least_of_pairs(upper[0], upper[1]), least_of_pairs(lower[0], lower[1]))
+
+
+@inlined
+def _store_levels(to: int, near: Vector, far: Vector, count: int, step: int, pair: bool, marks: int) -> None:
+    # Sixteen filters' bits of `count` cells, `step` bytes apart: two bytes a cell, so that _SECOND columns are as many
+    # bytes. Not a pair: the layer's last group fills one byte.
     if step == 2 and count == COLUMNS // 2:
-        store_shorts_at(to, near)
-        store_shorts_at(to + _SECOND, far)
+        store_shorts(to, near)
+        store_shorts(to + _SECOND, far)
     else:
-        store_shorts_at(marks, near)
-        store_shorts_at(marks + _SECOND, far)
+        store_shorts(marks + _SECOND, far)
+        store_shorts(marks, near)  # The cell that both have: without `both`, only `near` has it right.
         for i in range(count):
-            store_byte(to + i * step, byte_at(marks + 2 * i))
             if pair:
-                store_byte(to + i * step + 1, byte_at(marks + 2 * i + 1))
+                store_short(to + i * step, short_at(marks + 2 * i))
+            else:
+                store_byte(to + i * step, short_at(marks + 2 * i))

@@ -9,15 +9,22 @@ from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.quantization.program import QuantizedLayer
-from tinier_yolo.runtime.kernels_rows import CHANNELS, MOST_BITS, PATTERNS, SLOT
+from tinier_yolo.runtime.kernels_rows import CHANNELS, COLUMNS, MOST_BITS, PATTERNS, PIXELS, SLOT
 from tinier_yolo.runtime.kernels_vectors import COUNTS_WORDS
 from tinier_yolo.runtime.packing import LANES, constants
 
 Int16 = NDArray[np.int16]
 Int64 = NDArray[np.int64]
 
-#: The most channels whose sums, of four rows, stay in a cache of the second level and in a term's 16 bits.
-_MOST_CHANNELS = 128
+#: The most channels whose sums, of four rows, are 64 KiB: a cache of the second level has room for them.
+_MOST_CHANNELS = 64
+#: Where ``convolve_pool`` is quicker, as measured on Zen 4: at less than this share of lanes that are in use, for each
+#: bit of a level, with LLVM's targets "haswell" and "x86-64"; with the popcount of words at less than the second share,
+#: at more than so many channels for each bit, and on narrower maps.
+_LEAST_SHARE = 0.75
+_LEAST_SHARE_BESIDE_POPCOUNT = 0.78
+_CHANNELS_A_BIT = 12
+_LEAST_WIDTH = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +79,21 @@ class PackedRows:
     @classmethod
     def pays_off(cls, layer: QuantizedLayer, convolved: Shape, pooled: Shape) -> bool:
         """Whether the kernel can do this layer, and sooner than ``convolve_pool``."""
-        return cls.fits(layer, convolved, pooled)
+        if not cls.fits(layer, convolved, pooled):
+            return False
+        bits, width = layer.input_bits, convolved.width
+        share = width / (PIXELS * vectors(width))
+        if not COUNTS_WORDS:
+            return share * bits > _LEAST_SHARE
+        # Popcount takes a time for each plane and each word of 32 channels, this kernel one for each four channels.
+        few = layer.convolution.input.channels <= _CHANNELS_A_BIT * bits
+        return bits > 1 and few and width >= _LEAST_WIDTH and share > _LEAST_SHARE_BESIDE_POPCOUNT
+
+
+def vectors(width: int) -> int:
+    """Vectors of pixels that a row of this many columns takes."""
+    slots, rest = divmod(width, COLUMNS)
+    return 2 * slots + (0 if rest == 0 else 1 if rest <= PIXELS else 2)
 
 
 def _runs(fours: int, bits: int) -> tuple[int, int]:
