@@ -35,6 +35,7 @@ from tinier_yolo.runtime.kernels_rows_vectors import (
     load_cells,
     load_even_cells,
     load_separate_cells,
+    load_shorts,
     low_levels,
     marked_below,
     no_bytes,
@@ -62,6 +63,8 @@ COLUMNS = SLOT - 2
 #: Pixels of a vector: two for a slot, of which the second starts at _SECOND. It is left out where one will do.
 PIXELS = 32
 _SECOND = COLUMNS - PIXELS
+#: Pooled cells of a vector.
+LANES = PIXELS // 2
 #: Channels that share a sum, and the patterns of their weights.
 CHANNELS = 4
 PATTERNS = 1 << CHANNELS
@@ -124,9 +127,9 @@ def convolve_rows(
         last: the row after the last one.
     """
     row_size = 2 * cell_bytes * PATTERNS * SLOT + _GAP
-    scratch = np.empty(_ROWS * row_size + 3 * SLOT, np.uint8)
+    scratch = np.empty(_ROWS * row_size + (MOST_BITS + 1) * SLOT, np.uint8)
     marks = (address(scratch) + SLOT - 1) & -SLOT
-    slots = marks + 2 * SLOT
+    slots = marks + MOST_BITS * SLOT
     place = (target_plane, target_planes, target_cell)
     for left in range(0, width, COLUMNS):
         read = address(source) + left * cell_bytes
@@ -138,10 +141,10 @@ def convolve_rows(
                 _make_sums(read + made * row_bytes, plane, planes, cell_bytes, to)
                 made += 1
             write = address(target) + origin + row * target_row + left // 2 * target_cell
-            numbers = (slots, row_size, 2 * row, address(terms), run, runs, address(bounds))
+            numbers = (slots, row_size, 2 * row, address(terms), run, runs)
             for group in range(flips.size):
                 flip = short_at(address(flips) + 2 * group)
-                _convolve_group(numbers, group, filters, flip, write + 2 * group, place, count, marks)
+                _convolve_group(numbers, address(bounds), group, filters, flip, write + 2 * group, place, count, marks)
     scratch[0] = 0  # It must live until here.
 
 
@@ -183,6 +186,7 @@ def _store_sums(a: Vector, b: Vector, c: Vector, d: Vector, most: int, to: int) 
 @inlined
 def _convolve_group(
     numbers: tuple[int, ...],
+    bounds: int,
     group: int,
     filters: int,
     flip: int,
@@ -193,13 +197,13 @@ def _convolve_group(
 ) -> None:
     # Up to 31 pooled cells of sixteen filters. The planes of the cells' bits stay in registers: p of the first 16
     # cells, q of the last 16.
-    plane, planes, step = place
-    bounds = (1 << planes) - 1
+    plane_bytes, planes, step = place
+    most = (1 << planes) - 1
     p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = splat_short(flip)
     for f in range(16 * group, min(16 * group + 16, filters)):
         near, far = _pooled_sums(numbers, f, 2 * count > PIXELS)
-        for i in range(1, bounds + 1):
-            bound, mark = short_at(numbers[6] + 2 * (f * bounds + i - 1)), 1 << (f & 15)
+        for i in range(1, most + 1):
+            bound, mark = short_at(bounds + 2 * (f * most + i - 1)), 1 << (f & 15)
             p, q = marked_below(near, bound, mark), marked_below(far, bound, mark)
             # The i-th comparison changes the planes whose 2^p divides i.
             p0, q0 = toggle(p0, p), toggle(q0, q)
@@ -209,21 +213,19 @@ def _convolve_group(
                     p2, q2 = toggle(p2, p), toggle(q2, q)
                     if i & 7 == 0:
                         p3, q3 = toggle(p3, p), toggle(q3, q)
-    pair = 2 * group + 1 < step
-    _store_levels(write, p0, q0, count, step, pair, marks)
-    if planes > 1:
-        _store_levels(write + plane, p1, q1, count, step, pair, marks)
-    if planes > 2:
-        _store_levels(write + 2 * plane, p2, q2, count, step, pair, marks)
-    if planes > 3:
-        _store_levels(write + 3 * plane, p3, q3, count, step, pair, marks)
+    _keep(marks, p0, q0)
+    _keep(marks + SLOT, p1, q1)
+    _keep(marks + 2 * SLOT, p2, q2)
+    _keep(marks + 3 * SLOT, p3, q3)
+    for plane in range(planes):
+        _store_levels(write + plane * plane_bytes, marks + plane * SLOT, count, step, 2 * group + 1 < step)
 
 
 @inlined
 def _pooled_sums(numbers: tuple[int, ...], f: int, both: bool) -> tuple[Vector, Vector]:
     # The least S of each cell's four windows: the first 16 cells and, if `both`, those from the 15th on. a and c are
     # the upper row of windows, b and d the lower one.
-    slots, row_size, row, terms, run, runs, _ = numbers
+    slots, row_size, row, terms, run, runs = numbers
     term = terms + f * 3 * run * max(runs, 1) * 8
     a, b, c, d = no_bytes(), no_bytes(), no_bytes(), no_bytes()
     wide_a = wide_b = wide_c = wide_d = (no_shorts(), no_shorts())
@@ -258,17 +260,22 @@ def _least(upper: tuple[Vector, Vector], lower: tuple[Vector, Vector]) -> Vector
 
 
 @inlined
-def _store_levels(to: int, near: Vector, far: Vector, count: int, step: int, pair: bool, marks: int) -> None:
-    # Sixteen filters' bits of `count` cells, `step` bytes apart: two bytes a cell, so that _SECOND columns are as many
-    # bytes. Not a pair: the layer's last group fills one byte.
+def _keep(marks: int, near: Vector, far: Vector) -> None:
+    store_shorts(marks, near)
+    store_shorts(marks + 2 * LANES, far)
+
+
+@inlined
+def _store_levels(to: int, marks: int, count: int, step: int, pair: bool) -> None:
+    # Sixteen filters' bits of `count` cells, `step` bytes apart. Not a pair: the layer's last group fills one byte.
     if step == 2 and count == COLUMNS // 2:
-        store_shorts(to, near)
-        store_shorts(to + _SECOND, far)
+        store_shorts(to, load_shorts(marks))
+        store_shorts(to + _SECOND, load_shorts(marks + 2 * LANES))  # Two columns are a cell, of two bytes.
     else:
-        store_shorts(marks + _SECOND, far)
-        store_shorts(marks, near)  # The cell that both have: without `both`, only `near` has it right.
         for i in range(count):
+            # Both vectors have cell LANES - 1; where one will do, it is the first.
+            at = marks + 2 * i + (2 if i >= LANES else 0)
             if pair:
-                store_short(to + i * step, short_at(marks + 2 * i))
+                store_short(to + i * step, short_at(at))
             else:
-                store_byte(to + i * step, short_at(marks + 2 * i))
+                store_byte(to + i * step, short_at(at))

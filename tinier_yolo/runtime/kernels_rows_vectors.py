@@ -285,6 +285,12 @@ def splat_short(_context: Any, _value: Any) -> Any:
 
 
 @intrinsic
+def load_shorts(_context: Any, _address: Any) -> Any:
+    """Sixteen shorts from any address."""
+    return INT16X16(types.intp), lambda _c, builder, _s, values: _load(builder, values[0], INT16X16.llvm, 1)
+
+
+@intrinsic
 def store_shorts(_context: Any, _address: Any, _vector: Any) -> Any:
     """Sixteen shorts to any address."""
 
