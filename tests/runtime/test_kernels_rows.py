@@ -72,7 +72,7 @@ def test_every_sum_fits_its_byte(channels: int, bits: int, highest: bool) -> Non
 @pytest.mark.parametrize("filters", [5, 8, 16, 17, 32, 40])
 def test_every_end_of_a_row(filters: int) -> None:
     for width in (PIXELS - 2, PIXELS, PIXELS + 2, COLUMNS - 1, COLUMNS, COLUMNS + 1, COLUMNS + 2, 2 * COLUMNS + 40):
-        program, image = network(9, 2, Block(filters, pool=(2, 2, 0)), width, 6, width)
+        program, image = network(9, 2, Block(filters, pool=(2, 2, 0), bits=1 + width // 2 % 4), width, 6, width)
         assert uses_it(program, image)
         assert_all_equal(program, image, oracle=False)
 
