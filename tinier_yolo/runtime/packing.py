@@ -74,8 +74,9 @@ class MapLayout:
         if self.plane_bytes >= 1 << 31:
             raise UsageError("a map too large for this program", expected="less than 2 GiB a plane", found=self.shape)
         # Of the cells that ``kernels_rows`` reads at a time the last ones may lie behind the last plane.
-        data: Bytes = aligned((self.planes * self.plane_bytes + SLOT * self.channel_bytes,), np.uint8)
-        return data
+        size = self.planes * self.plane_bytes
+        data: Bytes = aligned((size + SLOT * self.channel_bytes,), np.uint8)
+        return data[:size]
 
     def cells(self) -> Int32:
         """The byte offset of each cell in a plane, (height, width)."""
