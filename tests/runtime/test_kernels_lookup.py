@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.networks import Block, ifq_cfg, random_image, random_program
 from tests.runtime.test_kernels import POOLS, assert_all_equal, random_case
 from tinier_yolo.quantization.program import QuantizedLayer
-from tinier_yolo.runtime import kernels_lookup, kernels_parallel, packing_lookup, plan, reference
+from tinier_yolo.runtime import kernels_lookup, kernels_parallel, packing_lookup, reference, steps
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES
 from tinier_yolo.runtime.kernels_peak import machine
@@ -44,7 +44,7 @@ print(BITS, sum(step.name.startswith("look up") for step in engine.plan(*image.s
 
 @pytest.fixture
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "pays_off", packing_lookup.possible)
+    monkeypatch.setattr(steps, "pays_off", packing_lookup.possible)
 
 
 def layer(filters: int, channels: int, bits: int = 2) -> QuantizedLayer:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numba
 
-from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup
+from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup, kernels_rows
 from tinier_yolo.runtime.kernels_cache import parallel_kernel
 
 #: Numba's threading layers that enter a parallel region in about a microsecond; its own workqueue takes a hundred.
@@ -21,6 +21,7 @@ _numba: Any = numba
 _bits: Any = kernels
 _image: Any = kernels_image
 _lookup: Any = kernels_lookup
+_rows: Any = kernels_rows
 
 
 def usable_threads(wanted: int) -> int:
@@ -109,6 +110,12 @@ def _convolve_lookup(threads: int, units: int, lookup: Any, levels: Any) -> None
         _lookup.convolve_lookup(lookup, levels, units * t // threads, units * (t + 1) // threads)
 
 
+@parallel_kernel
+def _convolve_rows(threads: int, units: int, *arguments: Any) -> None:
+    for t in numba.prange(threads):
+        _rows.convolve_rows(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
 #: For each kernel its twin on several threads: ``(threads, units, *arguments without the range)``.
 PARALLEL: Mapping[Callable[..., None], Callable[..., None]] = {
     kernels.convolve_pool: _convolve_pool,
@@ -119,4 +126,5 @@ PARALLEL: Mapping[Callable[..., None], Callable[..., None]] = {
     kernels_lookup.convolve_lookup: _convolve_lookup,
     kernels_image.convolve_image: _convolve_image,
     kernels_image.pack_image: _pack_image,
+    kernels_rows.convolve_rows: _convolve_rows,
 }

@@ -12,6 +12,7 @@ from tinier_yolo.darknet.layers import Convolutional, MaxPool, Shape
 from tinier_yolo.errors import UsageError
 from tinier_yolo.quantization.program import BinaryConvolution, OutputLayer, QuantizedLayer
 from tinier_yolo.runtime.kernels_image import CHANNELS, COLUMNS, PATTERNS, ROWS, TERMS
+from tinier_yolo.runtime.kernels_rows import SLOT
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]
@@ -72,8 +73,10 @@ class MapLayout:
         """
         if self.plane_bytes >= 1 << 31:
             raise UsageError("a map too large for this program", expected="less than 2 GiB a plane", found=self.shape)
-        data: Bytes = aligned((self.planes * self.plane_bytes,), np.uint8)
-        return data
+        # Of the cells that ``kernels_rows`` reads at a time the last ones may lie behind the last plane.
+        size = self.planes * self.plane_bytes
+        data: Bytes = aligned((size + SLOT * self.channel_bytes,), np.uint8)
+        return data[:size]
 
     def cells(self) -> Int32:
         """The byte offset of each cell in a plane, (height, width)."""

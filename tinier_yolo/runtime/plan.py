@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.layers import MaxPool, Shape
-from tinier_yolo.quantization.float64 import IMAGE_BITS
-from tinier_yolo.quantization.program import Program, QuantizedLayer
-from tinier_yolo.quantization.substructures import Substructure, integer_chain
-from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup
+from tinier_yolo.darknet.layers import Shape
+from tinier_yolo.quantization.program import Program
+from tinier_yolo.quantization.substructures import integer_chain
 from tinier_yolo.runtime.packing import (
-    MapLayout,
     PackedImageLayer,
     PackedOutput,
-    PackedThresholds,
     PackedWeights,
-    aligned,
-    pooled_cells,
 )
-from tinier_yolo.runtime.packing_lookup import PackedLookup, levels, pays_off
+from tinier_yolo.runtime.steps import PackedLayer, PackedMap, Step, image_step, layer_steps, output_step, pack_step
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
-Words = NDArray[np.uint64]
-
-#: Windows that a call of ``_four_sums`` takes.
-QUAD = 4
-
-
-@dataclass(frozen=True, eq=False)
-class PackedLayer:
-    """A quantised layer in the kernels' layouts; ``lookup`` where its sums are looked up and not counted."""
-
-    layer: QuantizedLayer
-    weights: PackedWeights
-    thresholds: PackedThresholds
-    lookup: PackedLookup | None
-
-    @classmethod
-    def of(cls, layer: QuantizedLayer) -> PackedLayer:
-        """Pack a layer."""
-        lookup = PackedLookup.of(layer) if pays_off(layer) else None
-        return cls(layer, PackedWeights.of(layer), PackedThresholds.of(layer), lookup)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,63 +35,6 @@ class PackedProgram:
         """Pack a program."""
         layers = tuple(PackedLayer.of(layer) for layer in program.layers)
         return cls(program, layers, PackedWeights.of(program.output), PackedOutput.of(program.output))
-
-
-@dataclass(frozen=True, eq=False)
-class PackedMap:
-    """A map: its layout and its bytes."""
-
-    layout: MapLayout
-    data: Bytes
-
-    @classmethod
-    def of(cls, shape: Shape, planes: int, border: int) -> PackedMap:
-        """A map of zeros."""
-        layout = MapLayout(shape, planes, border)
-        return cls(layout, layout.allocate())
-
-    def levels(self) -> Bytes:
-        """Its levels, uint8 (channels, height, width)."""
-        return self.layout.unpack(self.data)
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A kernel with its arguments.
-
-    Attributes:
-        name: what it does, for tables.
-        layer: the number of the layer that it belongs to, from 0.
-        kernel: called with the image if ``takes_image``, the arguments, and a range of units.
-        arguments: see ``kernel``.
-        units: how many units there are; any ranges that cover them do, in any order.
-        target: the map that it writes; None for the output's.
-        takes_image: see ``kernel``.
-        macs: multiply-accumulates of its convolution; 0 where it has none.
-        planes: bits of a level of its input map.
-        scratch: bytes that a thread needs while it works, beside the maps.
-    """
-
-    name: str
-    layer: int
-    kernel: Callable[..., None]
-    arguments: tuple[Any, ...]
-    units: int
-    target: PackedMap | None
-    takes_image: bool = False
-    macs: int = 0
-    planes: int = 0
-    scratch: int = 0
-
-    def run(self, image: Bytes, threads: int = 1) -> None:
-        """Do all units, on this thread or on several: ``kernels_parallel.set_threads`` must have allowed those."""
-        arguments = (image, *self.arguments) if self.takes_image else self.arguments
-        if threads == 1:
-            self.kernel(*arguments, 0, self.units)
-        else:
-            from tinier_yolo.runtime.kernels_parallel import PARALLEL
-
-            PARALLEL[self.kernel](threads, self.units, *arguments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,18 +70,18 @@ class Plan:
         for number, (substructure, layer) in enumerate(zip(quantized, packed.layers, strict=True)):
             target = PackedMap.of(substructure.layers[-1].output, layer.layer.bits, borders[number + 1])
             if source is None and PackedImageLayer.fits(layer.layer, image):
-                steps.append(_image_step(layer, target, substructure.convolution.macs))
+                steps.append(image_step(layer, target, substructure.convolution.macs))
             else:
                 if source is None:
                     source = PackedMap.of(image, layer.layer.input_bits, borders[0])
-                    steps.append(_pack_step(source))
-                steps.extend(_layer_steps(number, substructure, layer, source, target))
+                    steps.append(pack_step(source))
+                steps.extend(layer_steps(number, substructure, layer, source, target))
             maps.append(target)
             source = target
         if source is None:
             source = PackedMap.of(image, packed.program.output.input_bits, borders[0])
-            steps.append(_pack_step(source))
-        result, step = _output_step(packed, last, source)
+            steps.append(pack_step(source))
+        result, step = output_step(len(packed.layers), last, packed.output_weights, packed.output, source)
         return cls((*steps, step), tuple(maps), result, last.convolution.output)
 
     @property
@@ -186,100 +101,3 @@ class Plan:
         channels, height, width = self.shape
         cells = self.result[: height * width, :channels].reshape(height, width, channels)
         return np.ascontiguousarray(cells.transpose(2, 0, 1))
-
-
-def _image_step(layer: PackedLayer, target: PackedMap, macs: int) -> Step:
-    packed, layout = PackedImageLayer.of(layer.layer), target.layout
-    cells = layout.cells()
-    arguments = (packed.terms, packed.thresholds, packed.flips, target.data)
-    place = (layout.plane_bytes, layout.planes, int(cells[0, 0]), layout.row_bytes)
-    units = 2 * layout.shape.height // kernels_image.ROWS
-    step = Step("convolve image, pool", 0, kernels_image.convolve_image, (*arguments, *place), units, target)
-    return replace(step, takes_image=True, macs=macs, planes=IMAGE_BITS)
-
-
-def _pack_step(target: PackedMap) -> Step:
-    arguments = (target.data, target.layout.plane_bytes, target.layout.cells().ravel())
-    rows = target.layout.shape.height
-    return Step("pack image", 0, kernels_image.pack_image, arguments, rows, target, takes_image=True)
-
-
-def _layer_steps(
-    number: int, substructure: Substructure, layer: PackedLayer, source: PackedMap, target: PackedMap
-) -> list[Step]:
-    pool, convolution = substructure.pool, substructure.convolution
-    _, height, width = convolution.output
-    windows = source.layout.windows(convolution, height, width).ravel()
-    if pool is not None and (pool.size, pool.stride) == (2, 2):
-        windows = windows[pooled_cells(pool, height, width, target.layout.shape)].ravel()
-        return [_convolve_step(number, substructure, layer, source, windows, target, pooled=True)]
-    # The maximum of levels is the level of the maximum as long as no level has been reversed.
-    made = target if pool is None else PackedMap.of(convolution.output, layer.layer.bits, 0)
-    convolve = _convolve_step(number, substructure, layer, source, _quads(windows), made, pooled=False)
-    return [convolve] if pool is None else [convolve, _pool_step(number, pool, layer, made, target)]
-
-
-def _convolve_step(
-    number: int,
-    substructure: Substructure,
-    layer: PackedLayer,
-    source: PackedMap,
-    windows: Int32,
-    target: PackedMap,
-    pooled: bool,
-) -> Step:
-    flipped = pooled or substructure.pool is None
-    kernel: Callable[..., None]
-    arguments: tuple[Any, ...]
-    if layer.lookup is not None:
-        kernel = kernels_lookup.convolve_lookup_pool if pooled else kernels_lookup.convolve_lookup
-        lookup = layer.lookup.lookup(source.layout, source.data, windows)
-        arguments = (lookup, levels(layer.layer, flipped, target.layout, target.data))
-        scratch = layer.lookup.scratch(lookup)
-    else:
-        kernel = kernels.convolve_pool if pooled else kernels.convolve
-        flips = layer.thresholds.flips if flipped else np.zeros_like(layer.thresholds.flips)
-        cells = target.layout.cells().ravel()
-        cells = cells if pooled else _quads(cells)
-        arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, target, cells))
-        scratch = 0
-    name = ("look up" if layer.lookup else "convolve") + (", pool" if pooled else "")
-    step = Step(name, number, kernel, arguments, windows.size // QUAD, target)
-    return replace(step, macs=substructure.convolution.macs, planes=source.layout.planes, scratch=scratch)
-
-
-def _pool_step(number: int, pool: MaxPool, layer: PackedLayer, source: PackedMap, target: PackedMap) -> Step:
-    _, height, width = source.layout.shape
-    picked = pooled_cells(pool, height, width, target.layout.shape)
-    windows, cells = source.layout.cells().ravel()[picked].ravel(), target.layout.cells().ravel()
-    given = (source.data, source.layout.plane_bytes, source.layout.planes, windows, pool.size**2)
-    made = (layer.thresholds.flip_bytes, target.data, target.layout.plane_bytes, cells)
-    return Step("pool", number, kernels.pool, (*given, *made), cells.size, target)
-
-
-def _output_step(packed: PackedProgram, last: Substructure, source: PackedMap) -> tuple[Int32, Step]:
-    _, height, width = last.convolution.output
-    windows = _quads(source.layout.windows(last.convolution, height, width).ravel())
-    result = aligned((windows.size, packed.output.biases.size), np.int32)
-    numbers = (packed.output.multipliers, packed.output.biases, result.reshape(-1))
-    arguments = (*_sums(source, packed.output_weights, windows), *numbers)
-    step = Step("convolve", len(packed.layers), kernels.convolve_affine, arguments, windows.size // QUAD, None)
-    return result, replace(step, macs=last.convolution.macs, planes=source.layout.planes)
-
-
-def _sums(source: PackedMap, weights: PackedWeights, windows: Int32) -> tuple[Any, ...]:
-    layout = source.layout
-    taps = weights.taps(layout.row_bytes)
-    place = (source.data, layout.plane_bytes, layout.planes, windows)
-    return (*place, weights.words, taps, weights.whole, np.uint32(weights.mask))
-
-
-def _levels(thresholds: PackedThresholds, flips: Words, target: PackedMap, cells: Int32) -> tuple[Any, ...]:
-    layout = target.layout
-    place = (target.data, layout.plane_bytes, layout.planes, layout.channel_bytes, cells)
-    return (thresholds.bounds, thresholds.toggles, flips, *place)
-
-
-def _quads(offsets: Int32) -> Int32:
-    # Whole quads: the last offset again, and the same result twice.
-    return np.pad(offsets, (0, -offsets.size % QUAD), mode="edge")

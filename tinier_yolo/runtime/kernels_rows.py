@@ -1,0 +1,281 @@
+"""The kernel for narrow layers on large maps, where the lanes are pixels of a row and sums are looked up.
+
+Popcount compares words of 32 channels. Layers of fewer waste part of each, and their cells are soon done: most of the
+time goes into what is done once for each cell. Here a lane is a byte, for one pixel.
+
+Four channels of one pixel add to S (see ``kernels``) the sum of (w ? n - q : q). Their four weights are one of 16
+patterns: the 16 sums are made once for each pixel and serve all filters and all nine taps. A filter then adds, for each
+tap and every four channels, the sums that its pattern selects: one load and one addition for 32 pixels. The neighbours'
+sums are the same bytes, loaded one byte further on: a *slot*, a cache line, holds the sums of 64 pixels for one
+pattern, so that the three columns of a kernel are loads at 0, 1 and 2, and at 30, 31 and 32, and none straddles two
+lines. 62 columns are convolved from a slot.
+
+A byte holds few additions. After a *run* of them the even and the odd pixels go on in two vectors of int16, which is
+where the 2x2 max pool wants them: it is the minimum of even and odd, and of two rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinier_yolo.runtime.kernels_cache import inlined, kernel
+from tinier_yolo.runtime.kernels_rows_vectors import (
+    add_bytes,
+    add_cells,
+    add_odd,
+    add_pairs,
+    address,
+    append_bits,
+    complement_cells,
+    high_levels,
+    least_bytes,
+    least_of_pairs,
+    least_shorts,
+    load_cells,
+    load_even_cells,
+    load_separate_cells,
+    load_shorts,
+    low_levels,
+    marked_below,
+    no_bytes,
+    no_cells,
+    no_shorts,
+    short_at,
+    splat_short,
+    store_byte,
+    store_cells,
+    store_short,
+    store_shorts,
+    toggle,
+    word_at,
+)
+from tinier_yolo.runtime.kernels_vectors import Vector
+
+Bytes = NDArray[np.uint8]
+Int16 = NDArray[np.int16]
+Int64 = NDArray[np.int64]
+
+#: Pixels, and bytes, of a slot.
+SLOT = 64
+#: Columns convolved from a slot: the first and the last of its pixels are neighbours only.
+COLUMNS = SLOT - 2
+#: Pixels of a vector: two for a slot, of which the second starts at _SECOND. It is left out where one will do.
+PIXELS = 32
+_SECOND = COLUMNS - PIXELS
+#: Pooled cells of a vector.
+LANES = PIXELS // 2
+#: Channels that share a sum, and the patterns of their weights.
+CHANNELS = 4
+PATTERNS = 1 << CHANNELS
+#: Bits of a level, of the input and of the output.
+MOST_BITS = 4
+#: Rows of sums that are kept: the four under two rows of the convolution. A power of two.
+_ROWS = 4
+#: Rows must not lie a multiple of 4096 bytes apart: the cache cannot read two such lines at a time.
+_GAP = 5 * SLOT
+
+# Addresses stand in place of arrays in all the functions below: Numba counts the references to an array wherever an
+# inlined function has branches, with atomic instructions, and that took longer than the additions.
+
+
+@kernel
+def convolve_rows(
+    source: Bytes,
+    plane: int,
+    planes: int,
+    row_bytes: int,
+    cell_bytes: int,
+    width: int,
+    terms: Int64,
+    run: int,
+    runs: int,
+    bounds: Int16,
+    flips: Int16,
+    filters: int,
+    target: Bytes,
+    target_plane: int,
+    target_planes: int,
+    target_row: int,
+    target_cell: int,
+    origin: int,
+    first: int,
+    last: int,
+) -> None:
+    """3x3 convolution with padding 1, 2x2 max pool and thresholds: rows ``first`` to ``last`` of the pooled map.
+
+    Args:
+        source: the input map, with a border of 1; what follows its rows is read up to the length of a slot.
+        plane: bytes from plane to plane of the input.
+        planes: bits of an input level.
+        row_bytes: bytes from row to row of the input.
+        cell_bytes: bytes of one cell in one plane of the input.
+        width: columns to convolve: twice the pooled map's.
+        terms: [filter][kernel row][four channels][kernel column]: where the pattern's slot lies in its row of slots.
+        run: how many times three terms a byte can hold the sum of, a divisor of those of a kernel row.
+        runs: of those in a kernel row; 0 if a byte holds the sum of all.
+        bounds: [filter][n]: level = how many of its filter's n bounds S is below.
+        flips: [filter / 16]: ones where the level is reversed.
+        filters: the number of filters.
+        target: the output map.
+        target_plane: see ``plane``.
+        target_planes: bits of an output level.
+        target_row: see ``row_bytes``.
+        target_cell: see ``cell_bytes``.
+        origin: the byte offset of the output's first cell in a plane.
+        first: the first row.
+        last: the row after the last one.
+    """
+    row_size = 2 * cell_bytes * PATTERNS * SLOT + _GAP
+    scratch = np.empty(_ROWS * row_size + (MOST_BITS + 1) * SLOT, np.uint8)
+    marks = (address(scratch) + SLOT - 1) & -SLOT
+    slots = marks + MOST_BITS * SLOT
+    place = (target_plane, target_planes, target_cell)
+    for left in range(0, width, COLUMNS):
+        read = address(source) + left * cell_bytes
+        count = min(width - left, COLUMNS) // 2
+        made = 2 * first
+        for row in range(first, last):
+            while made < 2 * row + 4:
+                to = slots + (made & _ROWS - 1) * row_size
+                _make_sums(read + made * row_bytes, plane, planes, cell_bytes, to)
+                made += 1
+            write = address(target) + origin + row * target_row + left // 2 * target_cell
+            numbers = (slots, row_size, 2 * row, address(terms), run, runs)
+            for group in range(flips.size):
+                flip = short_at(address(flips) + 2 * group)
+                _convolve_group(numbers, address(bounds), group, filters, flip, write + 2 * group, place, count, marks)
+    scratch[0] = 0  # It must live until here.
+
+
+@inlined
+def _make_sums(read: int, plane: int, planes: int, step: int, to: int) -> None:
+    # The slots of one row of 64 pixels, from eight channels at a time.
+    most = (1 << planes) - 1
+    for byte in range(step):
+        # Channels c and c + 4 side by side in a byte, each with its level in four bits.
+        levels0 = levels1 = levels2 = levels3 = no_cells()
+        for p in range(planes - 1, -1, -1):
+            at = read + p * plane + byte
+            if step == 1:
+                bits = load_cells(at)
+            elif step == 2:
+                bits = load_even_cells(at)
+            else:
+                bits = load_separate_cells(at, step)
+            levels0, levels1 = append_bits(levels0, bits, 0), append_bits(levels1, bits, 1)
+            levels2, levels3 = append_bits(levels2, bits, 2), append_bits(levels3, bits, 3)
+        _store_sums(low_levels(levels0), low_levels(levels1), low_levels(levels2), low_levels(levels3), most, to)
+        to += PATTERNS * SLOT
+        _store_sums(high_levels(levels0), high_levels(levels1), high_levels(levels2), high_levels(levels3), most, to)
+        to += PATTERNS * SLOT
+
+
+@inlined
+def _store_sums(a: Vector, b: Vector, c: Vector, d: Vector, most: int, to: int) -> None:
+    not_a, not_b = complement_cells(a, most), complement_cells(b, most)
+    not_c, not_d = complement_cells(c, most), complement_cells(d, most)
+    low = (add_cells(a, b), add_cells(not_a, b), add_cells(a, not_b), add_cells(not_a, not_b))
+    high = (add_cells(c, d), add_cells(not_c, d), add_cells(c, not_d), add_cells(not_c, not_d))
+    for further in high:
+        for nearer in low:
+            store_cells(to, add_cells(nearer, further))
+            to += SLOT
+
+
+@inlined
+def _convolve_group(
+    numbers: tuple[int, ...],
+    bounds: int,
+    group: int,
+    filters: int,
+    flip: int,
+    write: int,
+    place: tuple[int, int, int],
+    count: int,
+    marks: int,
+) -> None:
+    # Up to 31 pooled cells of sixteen filters. The planes of the cells' bits stay in registers: p of the first 16
+    # cells, q of the last 16.
+    plane_bytes, planes, step = place
+    most = (1 << planes) - 1
+    p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = splat_short(flip)
+    for f in range(16 * group, min(16 * group + 16, filters)):
+        near, far = _pooled_sums(numbers, f, 2 * count > PIXELS)
+        for i in range(1, most + 1):
+            bound, mark = short_at(bounds + 2 * (f * most + i - 1)), 1 << (f & 15)
+            p, q = marked_below(near, bound, mark), marked_below(far, bound, mark)
+            # The i-th comparison changes the planes whose 2^p divides i.
+            p0, q0 = toggle(p0, p), toggle(q0, q)
+            if i & 1 == 0:
+                p1, q1 = toggle(p1, p), toggle(q1, q)
+                if i & 3 == 0:
+                    p2, q2 = toggle(p2, p), toggle(q2, q)
+                    if i & 7 == 0:
+                        p3, q3 = toggle(p3, p), toggle(q3, q)
+    _keep(marks, p0, q0)
+    _keep(marks + SLOT, p1, q1)
+    _keep(marks + 2 * SLOT, p2, q2)
+    _keep(marks + 3 * SLOT, p3, q3)
+    for plane in range(planes):
+        _store_levels(write + plane * plane_bytes, marks + plane * SLOT, count, step, 2 * group + 1 < step)
+
+
+@inlined
+def _pooled_sums(numbers: tuple[int, ...], f: int, both: bool) -> tuple[Vector, Vector]:
+    # The least S of each cell's four windows: the first 16 cells and, if `both`, those from the 15th on. a and c are
+    # the upper row of windows, b and d the lower one.
+    slots, row_size, row, terms, run, runs = numbers
+    term = terms + f * 3 * run * max(runs, 1) * 8
+    a, b, c, d = no_bytes(), no_bytes(), no_bytes(), no_bytes()
+    wide_a = wide_b = wide_c = wide_d = (no_shorts(), no_shorts())
+    for y in range(row, row + 3):
+        upper, lower = slots + (y & _ROWS - 1) * row_size, slots + (y + 1 & _ROWS - 1) * row_size
+        for _ in range(max(runs, 1)):
+            for _ in range(run):
+                three = word_at(term)
+                for column in range(3):
+                    at = (three >> 16 * column & 0xFFFF) + column
+                    a, b = add_bytes(a, upper + at), add_bytes(b, lower + at)
+                    if both:
+                        c, d = add_bytes(c, upper + at + _SECOND), add_bytes(d, lower + at + _SECOND)
+                term += 8
+            if runs != 0:
+                wide_a, wide_b = _widen(wide_a, a), _widen(wide_b, b)
+                wide_c, wide_d = _widen(wide_c, c), _widen(wide_d, d)
+                a, b, c, d = no_bytes(), no_bytes(), no_bytes(), no_bytes()
+    if runs == 0:
+        return least_bytes(a, b), least_bytes(c, d)
+    return _least(wide_a, wide_b), _least(wide_c, wide_d)
+
+
+@inlined
+def _widen(wide: tuple[Vector, Vector], added: Vector) -> tuple[Vector, Vector]:
+    return add_pairs(wide[0], added), add_odd(wide[1], added)
+
+
+@inlined
+def _least(upper: tuple[Vector, Vector], lower: tuple[Vector, Vector]) -> Vector:
+    return least_shorts(least_of_pairs(upper[0], upper[1]), least_of_pairs(lower[0], lower[1]))
+
+
+@inlined
+def _keep(marks: int, near: Vector, far: Vector) -> None:
+    store_shorts(marks, near)
+    store_shorts(marks + 2 * LANES, far)
+
+
+@inlined
+def _store_levels(to: int, marks: int, count: int, step: int, pair: bool) -> None:
+    # Sixteen filters' bits of `count` cells, `step` bytes apart. Not a pair: the layer's last group fills one byte.
+    if step == 2 and count == COLUMNS // 2:
+        store_shorts(to, load_shorts(marks))
+        store_shorts(to + _SECOND, load_shorts(marks + 2 * LANES))  # Two columns are a cell, of two bytes.
+    else:
+        for i in range(count):
+            # Both vectors have cell LANES - 1; where one will do, it is the first.
+            at = marks + 2 * i + (2 if i >= LANES else 0)
+            if pair:
+                store_short(to + i * step, short_at(at))
+            else:
+                store_byte(to + i * step, short_at(at))
