@@ -99,15 +99,15 @@ def _pack_image(threads: int, units: int, *arguments: Any) -> None:
 
 
 @parallel_kernel
-def _convolve_lookup_pool(threads: int, units: int, lookup: Any, levels: Any) -> None:
+def _convolve_lookup_pool(threads: int, units: int, *arguments: Any) -> None:
     for t in numba.prange(threads):
-        _lookup.convolve_lookup_pool(lookup, levels, units * t // threads, units * (t + 1) // threads)
+        _lookup.convolve_lookup_pool(*arguments, units * t // threads, units * (t + 1) // threads)
 
 
 @parallel_kernel
-def _convolve_lookup(threads: int, units: int, lookup: Any, levels: Any) -> None:
+def _convolve_lookup(threads: int, units: int, *arguments: Any) -> None:
     for t in numba.prange(threads):
-        _lookup.convolve_lookup(lookup, levels, units * t // threads, units * (t + 1) // threads)
+        _lookup.convolve_lookup(*arguments, units * t // threads, units * (t + 1) // threads)
 
 
 @parallel_kernel

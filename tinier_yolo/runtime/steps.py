@@ -161,7 +161,7 @@ def _convolve_step(
     if layer.lookup is not None:
         kernel = kernels_lookup.convolve_lookup_pool if pooled else kernels_lookup.convolve_lookup
         lookup = layer.lookup.lookup(source.layout, source.data, windows)
-        arguments = (lookup, levels(layer.layer, flipped, target.layout, target.data))
+        arguments = (*lookup, *levels(layer.layer, flipped, target.layout, target.data))
         scratch = layer.lookup.scratch(lookup)
     else:
         kernel = kernels.convolve_pool if pooled else kernels.convolve
