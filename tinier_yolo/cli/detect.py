@@ -129,8 +129,8 @@ class _Session:
             self._window.close()
         if self.pictures:
             counts = f"pictures: {self.pictures}, detections: {self.faces}"
-            # Of a single picture most is the start of the program.
-            rate = self.pictures / (time.perf_counter() - self._start)
+            # Of the first picture most is the start of the program.
+            rate = (self.pictures - 1) / (time.perf_counter() - self._start)
             speed = f", {rate:.1f} frames/s" if self.pictures > 1 else ""
             saved = "" if self._args.no_save else f"; drawn into {self._output.folder}"
             print(f"{counts}{speed}{saved}", file=sys.stderr)
@@ -206,6 +206,8 @@ class _Session:
         self._bar.clear()
         self._writer.write(Result(source.label, name, *prepared.letterbox.image_size, detections, frame))
         self.pictures += 1
+        if self.pictures == 1:
+            self._start = time.perf_counter()
         self.faces += len(detections)
         self._bar.update()
         return None if rgb is None else draw_detections(rgb, detections, self._detector.class_names)
