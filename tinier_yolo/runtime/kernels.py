@@ -1,6 +1,7 @@
 """The fast twin of ``reference``: the same integers from packed bits. Read the layout here; ``packing`` builds it.
 
-These kernels run any layer. ``kernels_image`` is for the first one, ``kernels_lookup`` for wide ones.
+These kernels run any layer. ``kernels_image`` is for the first one, ``kernels_rows`` for narrow ones on large maps,
+``kernels_lookup`` for wide ones; ``steps`` chooses.
 
 **Sums without multiplication.** A level q of k bits is bit planes x_p; a weight is a bit w, 1 for +1. With n = 2^k - 1
 and B the filter's number of +1 weights, the accumulator is

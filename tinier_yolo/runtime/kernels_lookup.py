@@ -7,15 +7,18 @@ planes: its part from plane p depends on BITS bits of the map alone, and is copi
 ("codes").
 
 **Lookups.** One instruction looks up 64 indices, those of 64 filters, in a table that is one register: 64 * BITS
-products, at any number of bits a level. With AVX-512 VBMI that and an addition replace what takes popcount
-2 * BITS / 32 * 12 instructions for two planes. Four windows share each load of indices, two groups of filters each load
-of a table: with one load a cycle that is what limits the loop.
+products, at any number of bits a level. With AVX-512 VBMI (BITS = 6) that and an addition do for two planes what takes
+popcount four and a half instructions. Four windows share each load of indices, and two groups of filters, where there
+are registers for it, each load of a table.
 
 **Sums.** A byte holds the sums of a burst of lookups. Then the bytes are added to uint16: as pairs (even lanes + 256 *
 odd lanes, wrapping around) and the odd lanes alone, which takes an instruction less than the two apart.
 
-**Rows.** Tables are 2^BITS / BITS times as large as what they are made from, so only as many rows of them are kept as
-four windows need: a ring that moves down the map.
+**Rows.** Tables are much larger than what they are made from, so only as many rows of them are kept as a block of quads
+of windows needs: a ring that moves down the map.
+
+**Segments.** The lookups of a window are done in parts, whose weights and tables the caches next to the core hold: all
+filters and all windows of a block use a part before the next one. In between the sums are in memory.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ Words = NDArray[np.uint64]
 FILTERS = 64
 #: Quads of windows that share each load of a segment's weights to the first-level cache.
 BLOCK = 2
-#: Where a byte lane's filter is among its group's 64: the order in which ``_sums_of`` returns them.
+#: Which filter of its group each byte lane is: even lanes the first 32, so that their totals and masks are in order.
 LANE_FILTERS = np.arange(64).reshape(2, 32).T.ravel()
 
 _MASK = ENTRIES - 1
@@ -77,7 +80,7 @@ class Lookup(NamedTuple):
         chunks: tables of a cell.
         mask: the bits of the last chunk that are channels.
         size: rows and columns of the convolution's kernel.
-        slots: rows of tables that are kept, as many as four windows need.
+        slots: rows of tables that are kept, as many as a block of quads needs.
         needed: int32, the row after the last one that each quad of windows needs.
         places: int32 [quad][kernel row][window]: where in the ring the windows' tables are.
         taps: int32, how far each lookup's table is from a window's place; -1 ends a burst, of as many lookups as a byte
