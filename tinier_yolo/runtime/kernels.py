@@ -115,17 +115,8 @@ def _burst(
 
 
 @inlined
-def levels_of(s: Vector, group: int, bounds: Int32, toggles: Words, flips: Words) -> np.uint64:
-    """The levels of a group's 16 filters from their S: 16 bits for each plane, lowest plane first."""
-    bits: np.uint64 = item(flips, group)
-    for i in range(toggles.size):
-        bits ^= below(s, load(bounds, (group * toggles.size + i) * 16)) * item(toggles, i)
-    return bits
-
-
-@inlined
-def store_levels(target: Bytes, offset: int, plane: int, planes: int, bits: np.uint64, pair: bool) -> None:
-    """Store what ``levels_of`` has given. Not a pair: the layer's last group fills one byte."""
+def _store_levels(target: Bytes, offset: int, plane: int, planes: int, bits: np.uint64, pair: bool) -> None:
+    # `bits` holds 16 filters for each plane, lowest plane first. Not a pair: the layer's last group fills one byte.
     for _ in range(planes):
         if pair:
             store_bits(target, offset, bits)
@@ -185,8 +176,10 @@ def convolve_pool(
                 source, source_plane, source_planes, windows, weights, taps, whole, mask, cell, group
             )
             least = minimum(minimum(s0, s1), minimum(s2, s3))
-            bits = levels_of(least, group, bounds, toggles, flips)
-            store_levels(target, item(cells, cell) + 2 * group, target_plane, target_planes, bits, pair)
+            bits = item(flips, group)
+            for i in range(toggles.size):
+                bits ^= below(least, load(bounds, (group * toggles.size + i) * 16)) * item(toggles, i)
+            _store_levels(target, item(cells, cell) + 2 * group, target_plane, target_planes, bits, pair)
 
 
 @kernel
@@ -227,10 +220,10 @@ def convolve(
                 bits1 ^= below(s1, bound) * toggle
                 bits2 ^= below(s2, bound) * toggle
                 bits3 ^= below(s3, bound) * toggle
-            store_levels(target, item(cells, 4 * quad) + 2 * group, target_plane, target_planes, bits0, pair)
-            store_levels(target, item(cells, 4 * quad + 1) + 2 * group, target_plane, target_planes, bits1, pair)
-            store_levels(target, item(cells, 4 * quad + 2) + 2 * group, target_plane, target_planes, bits2, pair)
-            store_levels(target, item(cells, 4 * quad + 3) + 2 * group, target_plane, target_planes, bits3, pair)
+            _store_levels(target, item(cells, 4 * quad) + 2 * group, target_plane, target_planes, bits0, pair)
+            _store_levels(target, item(cells, 4 * quad + 1) + 2 * group, target_plane, target_planes, bits1, pair)
+            _store_levels(target, item(cells, 4 * quad + 2) + 2 * group, target_plane, target_planes, bits2, pair)
+            _store_levels(target, item(cells, 4 * quad + 3) + 2 * group, target_plane, target_planes, bits3, pair)
 
 
 @kernel
@@ -307,7 +300,7 @@ def pool(
                 for i in range(size):
                     word = _word(source, plane * source_plane + windows[cell * size + i] + byte, step)
                     candidates[i] &= word | ~found
-                _store_word(target, plane * target_plane + place, found ^ flip, step)
+                store_part(target, plane * target_plane + place, found ^ flip, step)
 
 
 @inlined
@@ -338,15 +331,17 @@ def _pool_four(
         w2, w3 = _word(source, begin + at[2], step), _word(source, begin + at[3], step)
         found = c0 & w0 | c1 & w1 | c2 & w2 | c3 & w3
         c0, c1, c2, c3 = c0 & (w0 | ~found), c1 & (w1 | ~found), c2 & (w2 | ~found), c3 & (w3 | ~found)
-        _store_word(target, plane * target_plane + place, found ^ flip, step)
+        store_part(target, plane * target_plane + place, found ^ flip, step)
 
 
 @inlined
-def _store_word(target: Bytes, offset: int, word: np.uint64, size: int) -> None:
+def store_part(target: Bytes, offset: int, word: np.uint64, size: int) -> None:
+    """target[offset : offset + size] = the low bytes of a word."""
     if size == 8:
         store_word(target, offset, word)
     else:
-        target[offset] = word & np.uint64(255)
+        for byte in range(size):
+            target[offset + byte] = word >> np.uint64(8 * byte) & np.uint64(255)
 
 
 @inlined

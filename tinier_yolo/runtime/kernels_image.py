@@ -24,7 +24,6 @@ from tinier_yolo.runtime.kernels_image_vectors import (
     clear,
     count_above,
     item,
-    keep,
     load,
     load_bytes,
     maximum,
@@ -39,7 +38,7 @@ from tinier_yolo.runtime.kernels_image_vectors import (
     toggle,
     zeros,
 )
-from tinier_yolo.runtime.kernels_vectors import Vector
+from tinier_yolo.runtime.kernels_vectors import Vector, keep
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]

@@ -57,12 +57,6 @@ def aligned_address(_context: Any, array: Any) -> Any:
 
 
 @intrinsic
-def keep(_context: Any, array: Any) -> Any:
-    """Keep an array until here: Numba would free it after its last use, and does not know of its address."""
-    return types.void(array), lambda context, _b, _s, _v: context.get_dummy_value()
-
-
-@intrinsic
 def item(_context: Any, source: Any, _index: Any) -> Any:
     """source[index], an integer."""
 

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.runtime.kernels import store_part
 from tinier_yolo.runtime.kernels_cache import inlined, kernel
 from tinier_yolo.runtime.kernels_lookup_vectors import (
     BITS,
@@ -49,7 +50,7 @@ from tinier_yolo.runtime.kernels_lookup_vectors import (
     store_totals,
     totals_of_one,
 )
-from tinier_yolo.runtime.kernels_vectors import Vector, item, load_word, store_word
+from tinier_yolo.runtime.kernels_vectors import Vector, item, load_word
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -264,8 +265,8 @@ def _store_levels(levels: Levels, totals: Vector, group: int, cell: int) -> None
         low = below(totals, levels.bounds, at)
         middle = below(totals, levels.bounds, at + FILTERS)
         high = below(totals, levels.bounds, at + 2 * FILTERS)
-        _store_word(levels.target, place, flips ^ low ^ middle ^ high, size)
-        _store_word(levels.target, place + levels.plane, flips ^ middle, size)
+        store_part(levels.target, place, flips ^ low ^ middle ^ high, size)
+        store_part(levels.target, place + levels.plane, flips ^ middle, size)
         return
     bounds = (1 << levels.planes) - 1
     for p in range(levels.planes):
@@ -273,16 +274,7 @@ def _store_levels(levels: Levels, totals: Vector, group: int, cell: int) -> None
         while i <= bounds:
             word ^= below(totals, levels.bounds, (group * bounds + i - 1) * FILTERS)
             i += 1 << p
-        _store_word(levels.target, place + p * levels.plane, word, size)
-
-
-@inlined
-def _store_word(target: Bytes, place: int, word: np.uint64, size: int) -> None:
-    if size == 8:
-        store_word(target, place, word)
-    else:
-        for byte in range(size):
-            target[place + byte] = word >> np.uint64(8 * byte) & np.uint64(255)
+        store_part(levels.target, place + p * levels.plane, word, size)
 
 
 @kernel

@@ -54,10 +54,6 @@ _PAIR = _tuple_of(INT16X32, 2)
 _PLACES = _tuple_of(types.intp, WINDOWS)
 
 
-def _tuple(context: Any, builder: Any, kind: Any, items: Sequence[Any]) -> Any:
-    return context.make_tuple(builder, kind, items)
-
-
 def _items(builder: Any, values: Any, count: int) -> list[Any]:
     return [builder.extract_value(values, i) for i in range(count)]
 
@@ -111,7 +107,7 @@ def no_sums(_context: Any) -> Any:
     """The sums of four windows for 64 filters, bytes: zeros."""
 
     def generate(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
-        return _tuple(context, builder, _SUMS, [_constant(INT8X64, 0)] * WINDOWS)
+        return context.make_tuple(builder, _SUMS, [_constant(INT8X64, 0)] * WINDOWS)
 
     return _SUMS(), generate
 
@@ -128,7 +124,7 @@ def add_looked_up(_context: Any, _sums: Any, _indices: Any, tables: Any, _places
             address = pointer_to(context, builder, signature.args[2], array, index, _TABLE.llvm)
             table = builder.load(address, align=ENTRIES)
             added.append(builder.add(given, _look_up(builder, table, indices)))
-        return _tuple(context, builder, _SUMS, added)
+        return context.make_tuple(builder, _SUMS, added)
 
     return _SUMS(_SUMS, INT8X64, tables, _PLACES, types.intp), generate
 
@@ -158,7 +154,7 @@ def no_totals(_context: Any) -> Any:
     """The totals of four windows for 64 filters, uint16: zeros. They are two vectors a window; see ``add_burst``."""
 
     def generate(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
-        return _tuple(context, builder, _TOTALS, [_constant(INT16X32, 0)] * (2 * WINDOWS))
+        return context.make_tuple(builder, _TOTALS, [_constant(INT16X32, 0)] * (2 * WINDOWS))
 
     return _TOTALS(), generate
 
@@ -173,7 +169,7 @@ def add_burst(_context: Any, _totals: Any, _sums: Any) -> Any:
             pairs = builder.bitcast(sums, INT16X32.llvm)
             added.append(builder.add(totals[2 * window], pairs))
             added.append(builder.add(totals[2 * window + 1], builder.lshr(pairs, _constant(INT16X32, 8))))
-        return _tuple(context, builder, _TOTALS, added)
+        return context.make_tuple(builder, _TOTALS, added)
 
     return _TOTALS(_TOTALS, _SUMS), generate
 
@@ -185,7 +181,7 @@ def load_totals(_context: Any, array: Any, _index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         address = pointer_to(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
         places = [builder.gep(address, [ir.Constant(ir.IntType(32), i)]) for i in range(2 * WINDOWS)]
-        return _tuple(context, builder, _TOTALS, [builder.load(place, align=64) for place in places])
+        return context.make_tuple(builder, _TOTALS, [builder.load(place, align=64) for place in places])
 
     return _TOTALS(array, types.intp), generate
 
@@ -221,7 +217,7 @@ def _least(windows: int) -> Any:
             )
             even.append(builder.sub(pairs, builder.shl(high, _constant(INT16X32, 8))))
             odd.append(high)
-        return _tuple(context, builder, _PAIR, [_unsigned_least(builder, even), _unsigned_least(builder, odd)])
+        return context.make_tuple(builder, _PAIR, [_unsigned_least(builder, even), _unsigned_least(builder, odd)])
 
     return generate
 

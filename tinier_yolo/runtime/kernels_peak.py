@@ -22,6 +22,7 @@ from tinier_yolo.runtime.kernels_vectors import (
     add_mismatches,
     begin_burst,
     end_burst,
+    keep,
     load,
     store,
     target,
@@ -72,7 +73,7 @@ def _sweep(samples: NDArray[np.int16], rounds: int) -> None:
         s3 = kernels_image_vectors.add(s3, kernels_image_vectors.load(start, at + 3 * _COLUMNS))
     total = kernels_image_vectors.add(kernels_image_vectors.add(s0, s1), kernels_image_vectors.add(s2, s3))
     kernels_image_vectors.store(start, 0, total)
-    kernels_image_vectors.keep(samples)
+    keep(samples)
 
 
 def pattern_peak(runs: int = 30) -> float:

@@ -50,7 +50,7 @@ from tinier_yolo.runtime.kernels_rows_vectors import (
     toggle,
     word_at,
 )
-from tinier_yolo.runtime.kernels_vectors import Vector
+from tinier_yolo.runtime.kernels_vectors import Vector, keep
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]
@@ -145,7 +145,7 @@ def convolve_rows(
             for group in range(flips.size):
                 flip = short_at(address(flips) + 2 * group)
                 _convolve_group(numbers, address(bounds), group, filters, flip, write + 2 * group, place, count, marks)
-    scratch[0] = 0  # It must live until here.
+    keep(scratch)
 
 
 @inlined

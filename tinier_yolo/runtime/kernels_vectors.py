@@ -78,6 +78,12 @@ def splat(builder: Any, scalar: Any, kind: VectorType) -> Any:
 
 
 @intrinsic
+def keep(_context: Any, array: Any) -> Any:
+    """Keep an array until here: Numba would free it after its last use, and does not know of its address."""
+    return types.void(array), lambda context, _b, _s, _v: context.get_dummy_value()
+
+
+@intrinsic
 def item(_context: Any, array: Any, _index: Any) -> Any:
     """array[index] of int32 or uint64, for an index that is not negative: Numba's own code tests that every time."""
 

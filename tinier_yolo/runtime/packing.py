@@ -121,8 +121,7 @@ class PackedWeights:
     def of(cls, layer: BinaryConvolution) -> PackedWeights:
         """Pack a layer's weights."""
         filters, channels, size, _ = layer.convolution.weight_shape
-        bits = np.zeros((filters, size, size, -(-channels // 8) * 8), np.uint8)
-        bits[..., :channels] = layer.signs.transpose(0, 2, 3, 1) > 0
+        bits = sign_bits(layer, filters, -(-channels // 8) * 8)
         rows = np.packbits(bits, axis=-1, bitorder="little").reshape(filters, size, -1)
         whole, rest = divmod(rows.shape[2], 4)
         rows = np.pad(rows, ((0, 0), (0, 0), (0, -rows.shape[2] % 4)))
@@ -241,6 +240,14 @@ def pooled_cells(pool: MaxPool, height: int, width: int, output: Shape) -> NDArr
     cells = rows[:, None, :, None] * width + columns[None, :, None, :]
     indices: NDArray[np.intp] = cells.reshape(output.height * output.width, -1)
     return indices
+
+
+def sign_bits(layer: BinaryConvolution, filters: int, channels: int) -> Bytes:
+    """The weights, 1 for +1, uint8 (filters, size, size, channels), with zeros beyond the layer's own."""
+    own, inputs, size, _ = layer.convolution.weight_shape
+    bits = np.zeros((filters, size, size, channels), np.uint8)
+    bits[:own, :, :, :inputs] = layer.signs.transpose(0, 2, 3, 1) > 0
+    return bits
 
 
 def constants(layer: BinaryConvolution) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from tinier_yolo.quantization.program import BinaryConvolution, QuantizedLayer
 from tinier_yolo.runtime.kernels_lookup import BLOCK, FILTERS, LANE_FILTERS, Levels, Lookup
 from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES, GROUPS, TOTALS, WINDOWS
 from tinier_yolo.runtime.kernels_vectors import COUNTS_WORDS
-from tinier_yolo.runtime.packing import LANES, MapLayout, aligned, constants
+from tinier_yolo.runtime.packing import LANES, MapLayout, aligned, constants, sign_bits
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -149,8 +149,7 @@ def _indices(layer: BinaryConvolution) -> Bytes:
     # The weights as indices, (whole groups of filters, size, size, chunks); bit i is that of the chunk's i-th channel.
     filters, channels, size, _ = layer.convolution.weight_shape
     padded, chunks = -(-filters // FILTERS) * FILTERS, -(-channels // BITS)
-    bits = np.zeros((padded, size, size, chunks * BITS), np.uint8)
-    bits[:filters, :, :, :channels] = layer.signs.transpose(0, 2, 3, 1) > 0
+    bits = sign_bits(layer, padded, chunks * BITS)
     shifted = bits.reshape(padded, size, size, chunks, BITS) << np.arange(BITS, dtype=np.uint8)
     indices: Bytes = shifted.sum(-1, dtype=np.uint8)
     return indices
@@ -165,7 +164,7 @@ def codes(planes: int) -> Bytes:
     return made.reshape(-1)
 
 
-def levels(layer: QuantizedLayer, flipped: bool, layout: MapLayout, data: Bytes) -> Levels:
+def levels(layer: QuantizedLayer, flipped: bool, layout: MapLayout, data: Bytes, cells: Int32) -> Levels:
     """The kernels' argument.
 
     Args:
@@ -173,6 +172,7 @@ def levels(layer: QuantizedLayer, flipped: bool, layout: MapLayout, data: Bytes)
         flipped: whether its flips are applied; not where a pool is to follow.
         layout: of the map that is written.
         data: that map.
+        cells: the byte offset of each cell in a plane, a whole number of quads where cells are not pooled.
     """
     filters, n = layer.thresholds.shape
     groups = -(-filters // FILTERS)
@@ -182,7 +182,6 @@ def levels(layer: QuantizedLayer, flipped: bool, layout: MapLayout, data: Bytes)
     packed[:] = bounds.reshape(groups, FILTERS, n).transpose(0, 2, 1)
     flips = np.zeros(groups * FILTERS, np.bool_)
     flips[:filters] = layer.flips & flipped
-    cells = layout.cells().ravel()
     return Levels(
         bounds=packed.reshape(-1),
         flips=np.packbits(flips, bitorder="little").view("<u8").astype(np.uint64),
@@ -190,5 +189,5 @@ def levels(layer: QuantizedLayer, flipped: bool, layout: MapLayout, data: Bytes)
         plane=layout.plane_bytes,
         planes=layout.planes,
         cell=layout.channel_bytes,
-        cells=np.pad(cells, (0, -cells.size % WINDOWS), mode="edge"),
+        cells=cells,
     )

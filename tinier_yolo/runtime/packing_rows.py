@@ -11,7 +11,7 @@ from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.quantization.program import QuantizedLayer
 from tinier_yolo.runtime.kernels_rows import CHANNELS, COLUMNS, MOST_BITS, PATTERNS, PIXELS, SLOT
 from tinier_yolo.runtime.kernels_vectors import COUNTS_WORDS
-from tinier_yolo.runtime.packing import LANES, constants
+from tinier_yolo.runtime.packing import LANES, constants, sign_bits
 
 Int16 = NDArray[np.int16]
 Int64 = NDArray[np.int64]
@@ -52,9 +52,9 @@ class PackedRows:
         """Pack a layer that :meth:`fits`."""
         filters, channels, size, _ = layer.convolution.weight_shape
         fours = 2 * -(-channels // 8)
-        weights = np.zeros((filters, size, size, fours * CHANNELS), np.int64)
-        weights[..., :channels] = layer.signs.transpose(0, 2, 3, 1) > 0
-        patterns = weights.reshape(filters, size, size, fours, CHANNELS) @ (1 << np.arange(CHANNELS))
+        patterns = sign_bits(layer, filters, fours * CHANNELS).reshape(filters, size, size, fours, CHANNELS) @ (
+            1 << np.arange(CHANNELS)
+        )
         places = (np.arange(fours) * PATTERNS + patterns) * SLOT
         terms = (places.swapaxes(2, 3) << 16 * np.arange(size)).sum(axis=-1)
         flips = np.packbits(np.pad(layer.flips, (0, -filters % LANES)), bitorder="little").view("<i2")

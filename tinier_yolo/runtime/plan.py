@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.quantization.program import Program
 from tinier_yolo.quantization.substructures import integer_chain
-from tinier_yolo.runtime.packing import (
-    PackedImageLayer,
-    PackedOutput,
-    PackedWeights,
-)
+from tinier_yolo.runtime.packing import PackedImageLayer, PackedOutput, PackedWeights
 from tinier_yolo.runtime.steps import PackedLayer, PackedMap, Step, image_step, layer_steps, output_step, pack_step
 
 Bytes = NDArray[np.uint8]
@@ -33,7 +29,7 @@ class PackedProgram:
     @classmethod
     def of(cls, program: Program) -> PackedProgram:
         """Pack a program."""
-        layers = tuple(PackedLayer.of(layer) for layer in program.layers)
+        layers = tuple(PackedLayer(layer) for layer in program.layers)
         return cls(program, layers, PackedWeights.of(program.output), PackedOutput.of(program.output))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,18 +38,34 @@ QUAD = 4
 
 @dataclass(frozen=True, eq=False)
 class PackedLayer:
-    """A quantised layer in the kernels' layouts; ``lookup`` where its sums are looked up and not counted."""
+    """A quantised layer in the kernels' layouts, each made when a kernel first needs it, for every size of image."""
 
     layer: QuantizedLayer
-    weights: PackedWeights
-    thresholds: PackedThresholds
-    lookup: PackedLookup | None
 
-    @classmethod
-    def of(cls, layer: QuantizedLayer) -> PackedLayer:
-        """Pack a layer."""
-        lookup = PackedLookup.of(layer) if pays_off(layer) else None
-        return cls(layer, PackedWeights.of(layer), PackedThresholds.of(layer), lookup)
+    @cached_property
+    def image(self) -> PackedImageLayer:
+        """For the kernel that reads an image."""
+        return PackedImageLayer.of(self.layer)
+
+    @cached_property
+    def rows(self) -> PackedRows:
+        """For the kernel with pixels in the lanes."""
+        return PackedRows.of(self.layer)
+
+    @cached_property
+    def lookup(self) -> PackedLookup | None:
+        """For the kernels that look sums up; None where they do not pay off."""
+        return PackedLookup.of(self.layer) if pays_off(self.layer) else None
+
+    @cached_property
+    def weights(self) -> PackedWeights:
+        """For the kernels that count bits."""
+        return PackedWeights.of(self.layer)
+
+    @cached_property
+    def thresholds(self) -> PackedThresholds:
+        """For the kernels that count bits, and for the pool's."""
+        return PackedThresholds.of(self.layer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +127,7 @@ class Step:
 
 def image_step(layer: PackedLayer, target: PackedMap, macs: int) -> Step:
     """The first layer, from the image's bytes, where ``PackedImageLayer`` fits."""
-    packed, layout = PackedImageLayer.of(layer.layer), target.layout
+    packed, layout = layer.image, target.layout
     cells = layout.cells()
     arguments = (packed.terms, packed.thresholds, packed.flips, target.data)
     place = (layout.plane_bytes, layout.planes, int(cells[0, 0]), layout.row_bytes)
@@ -134,7 +151,7 @@ def layer_steps(
     # Of few filters most lanes of a lookup are idle.
     looked_up = layer.lookup is not None and convolution.filters > FILTERS
     if not looked_up and PackedRows.pays_off(layer.layer, convolution.output, target.layout.shape):
-        return [_rows_step(number, layer.layer, convolution.macs, source, target)]
+        return [_rows_step(number, layer, convolution.macs, source, target)]
     _, height, width = convolution.output
     windows = source.layout.windows(convolution, height, width).ravel()
     if pool is not None and (pool.size, pool.stride) == (2, 2):
@@ -158,16 +175,16 @@ def _convolve_step(
     flipped = pooled or substructure.pool is None
     kernel: Callable[..., None]
     arguments: tuple[Any, ...]
+    cells = target.layout.cells().ravel()
+    cells = cells if pooled else _quads(cells)
     if layer.lookup is not None:
         kernel = kernels_lookup.convolve_lookup_pool if pooled else kernels_lookup.convolve_lookup
         lookup = layer.lookup.lookup(source.layout, source.data, windows)
-        arguments = (*lookup, *levels(layer.layer, flipped, target.layout, target.data))
+        arguments = (*lookup, *levels(layer.layer, flipped, target.layout, target.data, cells))
         scratch = layer.lookup.scratch(lookup)
     else:
         kernel = kernels.convolve_pool if pooled else kernels.convolve
         flips = layer.thresholds.flips if flipped else np.zeros_like(layer.thresholds.flips)
-        cells = target.layout.cells().ravel()
-        cells = cells if pooled else _quads(cells)
         arguments = (*_sums(source, layer.weights, windows), *_levels(layer.thresholds, flips, target, cells))
         scratch = 0
     name = ("look up" if layer.lookup else "convolve") + (", pool" if pooled else "")
@@ -175,8 +192,8 @@ def _convolve_step(
     return replace(step, macs=substructure.convolution.macs, planes=source.layout.planes, scratch=scratch)
 
 
-def _rows_step(number: int, layer: QuantizedLayer, macs: int, source: PackedMap, target: PackedMap) -> Step:
-    packed, read, made = PackedRows.of(layer), source.layout, target.layout
+def _rows_step(number: int, layer: PackedLayer, macs: int, source: PackedMap, target: PackedMap) -> Step:
+    packed, read, made = layer.rows, source.layout, target.layout
     given = (source.data, read.plane_bytes, read.planes, read.row_bytes, read.channel_bytes, 2 * made.shape.width)
     numbers = (packed.terms, packed.run, packed.runs, packed.bounds, packed.flips, packed.filters)
     place = (target.data, made.plane_bytes, made.planes, made.row_bytes, made.channel_bytes, int(made.cells()[0, 0]))
