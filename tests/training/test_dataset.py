@@ -10,6 +10,10 @@ from tinier_yolo.darknet.data import Sample, load_samples
 from tinier_yolo.errors import DataError
 from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.dataset import TrainingSet, ValidationSet, load_example
+from tinier_yolo.training.views import Views
+
+STILL = Views(scenes=1, jitter=0, rotate=0, mosaic=0, flip=False)
+PLAIN = Augmentation(0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @pytest.fixture
@@ -18,7 +22,8 @@ def samples(drawings: Path) -> tuple[Sample, ...]:
 
 
 def training_set(samples: tuple[Sample, ...], **changes: object) -> TrainingSet:
-    options = {"batch": 4, "sizes": ((64, 64), (96, 64)), "augmentation": Augmentation(), "seed": 1} | changes
+    options = {"batch": 4, "sizes": ((64, 64), (96, 64)), "views": Views(), "augmentation": Augmentation(), "seed": 1}
+    options |= changes
     return TrainingSet(samples, **options)  # type: ignore[arg-type]
 
 
@@ -31,8 +36,7 @@ def test_a_batch_is_a_function_of_seed_and_step(samples: tuple[Sample, ...]) -> 
 
 
 def test_each_epoch_has_every_image_once(samples: tuple[Sample, ...]) -> None:
-    still = Augmentation(jitter=0, hue=0, saturation=1, exposure=1, flip=False, small_faces=0, grey=0)
-    data = training_set(samples, augmentation=still, sizes=((64, 64),))
+    data = training_set(samples, views=STILL, augmentation=PLAIN, sizes=((64, 64),))
     seen = [image.numpy().tobytes() for step in range(3) for image in data[step].images]
     assert len(set(seen)) == len(samples) == 12
     assert [image.numpy().tobytes() for step in range(3, 6) for image in data[step].images] != seen
@@ -68,3 +72,14 @@ def test_an_image_that_is_none(tmp_path: Path) -> None:
     empty = np.zeros((0, 4), np.float32)
     with pytest.raises(DataError, match=r"a\.jpg: cannot decode"):
         load_example(Sample(tmp_path / "a.jpg", empty, np.zeros(0, np.int32), empty))
+
+
+def test_a_mosaic_shows_four_views(samples: tuple[Sample, ...]) -> None:
+    data = training_set(samples, views=Views(scenes=1, jitter=0, rotate=0, mosaic=1), augmentation=PLAIN)
+    examples = [data.example(position, (128, 128)) for position in range(12)]
+    faces = sum(len(example.truth.boxes) + len(example.truth.ignored) for example in examples)
+    assert faces > 2.5 * sum(len(sample.boxes) for sample in samples)
+    for example in examples:
+        for cx, cy, _, _ in example.truth.boxes * 128:
+            # The discs are brighter than anything else.
+            assert example.image[int(cy), int(cx)].min() > 150

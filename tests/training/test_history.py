@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 
 from tinier_yolo.training.history import History, draw_curves
-from tinier_yolo.training.trainer import TRAINING_COLUMNS, VALIDATION_COLUMNS
+from tinier_yolo.training.measure import TRAINING_COLUMNS, VALIDATION_COLUMNS
 
 
 def row(iteration: int, columns: tuple[str, ...]) -> dict[str, float]:

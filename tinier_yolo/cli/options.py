@@ -57,3 +57,23 @@ def positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
     return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
+    return value
+
+
+def face_heights(text: str) -> tuple[float, float]:
+    """``LOW:HIGH``: pixels from 6, and a part of the input up to 2."""
+    low, colon, high = text.partition(":")
+    try:
+        values = float(low), float(high)
+    except ValueError:
+        values = (0.0, 0.0)
+    if not (colon and 6 <= values[0] <= 2000 and 0 < values[1] <= 2):
+        raise argparse.ArgumentTypeError(f"{text} is not LOW:HIGH, such as 12:0.8 (pixels, and a part of the input)")
+    return values

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from tinier_yolo.cli.options import count, positive, whole
+from tinier_yolo.cli.options import count, face_heights, positive, share, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--keep-every", type=count, default=200, help="iterations between checkpoints (default 200)")
     parser.add_argument("--log-every", type=count, default=20, help="iterations between rows of the CSV (default 20)")
+    shown = parser.add_argument_group("what training is shown")
+    shown.add_argument(
+        "--face-heights",
+        type=face_heights,
+        metavar="LOW:HIGH",
+        help="heights of the faces that views are made around: from LOW pixels to HIGH of the input (default 12:0.8)",
+    )
+    shown.add_argument("--scenes", type=share, help="share of views that show the whole image (default 0.2)")
+    shown.add_argument("--mosaic", type=share, help="share of inputs made of four views (default 0.08)")
+    shown.add_argument(
+        "--preview", action="store_true", help="write a sheet of views to --out, print the sizes of faces, and stop"
+    )
     net = parser.add_argument_group("in place of what the cfg's [net] says")
     net.add_argument("--size", type=count, help="width and height")
     net.add_argument("--batch", type=count)
@@ -48,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
     network = Network.load(args.cfg)
     OutputFolder(args.out).check()
     try:
-        from tinier_yolo.training.trainer import TrainingOptions, override, train
+        from tinier_yolo.training.options import TrainingOptions, override
+        from tinier_yolo.training.preview import preview
+        from tinier_yolo.training.train import train
+        from tinier_yolo.training.views import Views
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -56,9 +72,16 @@ def run(args: argparse.Namespace) -> int:
     names = ("size", "batch", "subdivisions", "max_batches", "learning_rate", "burn_in", "policy", "adam")
     network = override(network, **{name: getattr(args, name) for name in names})
     fields = ("data", "out", "init", "resume", "device", "precision", "workers", "threads", "seed")
+    views = Views.of(network.options, network.region.jitter)
+    given = {name: getattr(args, name) for name in ("scenes", "mosaic")}
+    views = replace(views, **{name: value for name, value in given.items() if value is not None})
+    if args.face_heights:
+        views = replace(views, smallest=args.face_heights[0], largest=args.face_heights[1])
     options = TrainingOptions(
-        **{name: getattr(args, name) for name in fields}, keep_every=args.keep_every, log_every=args.log_every
+        **{name: getattr(args, name) for name in fields},
+        keep_every=args.keep_every,
+        log_every=args.log_every,
+        views=views,
     )
-    result = train(network, options)
-    print(result.weights)
+    print(preview(network, options) if args.preview else train(network, options).weights)
     return 0

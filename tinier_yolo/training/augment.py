@@ -1,8 +1,8 @@
-"""Augmentation: one random geometry, one random colour distortion, boxes carried along.
+"""Augmentation of pixels: colour, blur, noise, compression, and patches over faces. Boxes do not move here.
 
-Darknet's (scale and aspect jitter, placement, flip, hue/saturation/exposure) and one more, small-face crops: now and
-then a face of the image is picked and the whole is scaled so that this face gets a random height, from tiny to a good
-part of the input (data-anchor-sampling, Tang et al. 2018, PyramidBox).
+Chance and work are apart: :func:`draw_effects` draws numbers, :func:`apply_effects` changes the image by them. What
+blurs does so in proportion to the faces of the view, as a lens or a shaken camera does: an out-of-focus face of 100
+pixels and one of 20 then look alike.
 """
 
 from __future__ import annotations
@@ -16,131 +16,227 @@ from numpy.typing import NDArray
 
 from tinier_yolo.darknet.network import NetOptions
 from tinier_yolo.detection.letterbox import PADDING
+from tinier_yolo.training.views import View
 
-#: Faces lower than this many input pixels are too small to be asked for: they become "ignored".
-MIN_FACE = 6.0
-#: A box of which less than this part is left inside the input becomes "ignored"; its rest is no background.
-MIN_VISIBLE = 0.45
+Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far to go. Darknet's names where it has one.
+    """How far to go; the names are Darknet's where it has one. A share of 0 turns an effect off.
 
     Attributes:
-        jitter: the scale varies from 1 - jitter to 1 + 2 jitter, the aspect ratio by 1 +- jitter / 2.
         hue: in parts of the colour circle.
         saturation: factor, drawn from 1/saturation..saturation.
         exposure: the same for brightness.
-        flip: mirror every other image.
-        small_faces: the share of images that are scaled by one of their faces.
-        grey: the share of images that lose their colour.
+        grey: the share of views that lose their colour.
+        gamma: the share whose tones are bent, by an exponent from 1/2 to 2.
+        defocus: the share that is out of focus, by a sigma of 0.01 to 0.07 of a face's height.
+        motion: the share smeared along a line of 0.06 to 0.3 of a face's height.
+        low_resolution: the share made small, faces down to 8 to 24 pixels, and large again.
+        noise: the share with noise, of a sigma of 2 to 14 grey levels.
+        jpeg: the share compressed, with a quality of 12 to 70.
+        patches: the share of faces of which 15 to 45 % are covered.
     """
 
-    jitter: float = 0.3
     hue: float = 0.1
     saturation: float = 1.5
     exposure: float = 1.5
-    flip: bool = True
-    small_faces: float = 0.35
     grey: float = 0.1
+    gamma: float = 0.2
+    defocus: float = 0.15
+    motion: float = 0.08
+    low_resolution: float = 0.12
+    noise: float = 0.1
+    jpeg: float = 0.2
+    patches: float = 0.12
 
     @classmethod
-    def of(cls, options: NetOptions, jitter: float) -> Augmentation:
-        """What [net] and [region] of a cfg say."""
-        return cls(jitter, options.hue, max(1.0, options.saturation), max(1.0, options.exposure), options.flip)
+    def of(cls, options: NetOptions) -> Augmentation:
+        """What the [net] of a cfg says."""
+        return cls(options.hue, max(1.0, options.saturation), max(1.0, options.exposure))
 
 
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A training example: uint8 image (height, width, 3) and boxes relative to it, float32 (n, 4) cx cy w h."""
+@dataclass(frozen=True)
+class Patch:
+    """Something in front of a face, in pixels of the view.
 
-    image: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    class_ids: NDArray[np.int32]
-    ignored: NDArray[np.float32]
+    Attributes:
+        centre, half: of the patch, x and y.
+        round: an ellipse instead of a rectangle.
+        colour: its colour, or None for a piece of the view itself, from ``source`` (top left, x and y).
+    """
+
+    centre: tuple[float, float]
+    half: tuple[float, float]
+    round: bool
+    colour: tuple[int, int, int] | None
+    source: tuple[float, float]
 
 
-def augment(example: Example, size: tuple[int, int], how: Augmentation, rng: Generator) -> Example:
-    """A random view of an example on an input of ``size`` (width, height). All chance comes from ``rng``."""
-    matrix = _random_transform(example, size, how, rng)
-    # The matrix is for edges (x runs from 0 to the width), OpenCV's for pixel centres, half a pixel further.
-    centres = matrix.copy()
-    centres[:, 2] += 0.5 * (matrix[[0, 1], [0, 1]] - 1)
-    image = cv2.warpAffine(
-        example.image, centres, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(PADDING,) * 3
+@dataclass(frozen=True)
+class Effects:
+    """What happens to the pixels of one view; the defaults change nothing. In this order.
+
+    Attributes:
+        patches: what covers faces.
+        grey: take the colour away.
+        hue: shift in OpenCV's half degrees; saturation, exposure: factors.
+        gamma: exponent of the tones.
+        defocus: sigma of a Gaussian, pixels.
+        motion: length (pixels) and angle (radians) of a smear.
+        shrink: factor by which the view is made small and large again.
+        noise: sigma in grey levels, and the seed of the noise.
+        jpeg: quality 1..100; 0 for none.
+    """
+
+    patches: tuple[Patch, ...] = ()
+    grey: bool = False
+    hue: float = 0.0
+    saturation: float = 1.0
+    exposure: float = 1.0
+    gamma: float = 1.0
+    defocus: float = 0.0
+    motion: tuple[float, float] = (0.0, 0.0)
+    shrink: float = 1.0
+    noise: tuple[float, int] = (0.0, 0)
+    jpeg: int = 0
+
+
+def draw_effects(view: View, how: Augmentation, rng: Generator) -> Effects:
+    """Random effects for a view. Every number is drawn, used or not, so that one share does not change the others."""
+    heights = view.heights
+    face = float(rng.choice(heights)) if len(heights) else float(rng.uniform(0.1, 0.6) * view.size[1])
+    chance, amount = rng.random(8), rng.random(8)
+    low_face = min(face, 8 * 3 ** amount[4])
+
+    def factor(limit: float, part: float) -> float:
+        return float(limit ** (2 * part - 1))
+
+    return Effects(
+        _draw_patches(view, how.patches, rng),
+        bool(chance[0] < how.grey),
+        float((2 * amount[0] - 1) * how.hue * 180),
+        factor(how.saturation, amount[6]),
+        factor(how.exposure, amount[7]),
+        factor(2.0, amount[1]) if chance[1] < how.gamma else 1.0,
+        float(face * (0.01 + 0.06 * amount[2])) if chance[2] < how.defocus else 0.0,
+        (float(face * (0.06 + 0.24 * amount[3])), float(rng.uniform(0, np.pi))) if chance[3] < how.motion else (0, 0),
+        float(face / low_face) if chance[4] < how.low_resolution else 1.0,
+        (float(2 + 12 * amount[5]), int(rng.integers(2**31))) if chance[5] < how.noise else (0.0, 0),
+        int(rng.integers(12, 71)) if chance[6] < how.jpeg else 0,
     )
-    return place(example, distort(np.asarray(image, np.uint8), how, rng), matrix)
 
 
-def place(example: Example, image: NDArray[np.uint8], matrix: NDArray[np.float64]) -> Example:
-    """The example with ``image`` in place of its own, to which ``matrix`` (2, 3; pixels to pixels) has led."""
-    height, width = example.image.shape[:2]
-    boxes, visible = _move(example.boxes, (width, height), image.shape[1::-1], matrix)
-    ignored, ignored_visible = _move(example.ignored, (width, height), image.shape[1::-1], matrix)
-    keep = (visible >= MIN_VISIBLE) & (boxes[:, 3] * image.shape[0] >= MIN_FACE)
-    rest = np.concatenate([boxes[~keep & (visible > 0)], ignored[ignored_visible > 0]])
-    return Example(image, boxes[keep], example.class_ids[keep], rest)
+def render(image: Image, view: View) -> Image:
+    """The pixels of a view of an RGB image (height, width, 3), grey where the image does not reach."""
+    # The matrix is for edges, OpenCV's for pixel centres: half a pixel is taken from what goes in, added to what comes.
+    centres = view.matrix.copy()
+    centres[:, 2] += view.matrix[:, :2] @ (0.5, 0.5) - 0.5
+    grey = (PADDING,) * 3
+    seen = cv2.warpAffine(
+        image, centres, view.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=grey
+    )
+    return np.asarray(seen, np.uint8)
 
 
-def _random_transform(
-    example: Example, size: tuple[int, int], how: Augmentation, rng: Generator
-) -> NDArray[np.float64]:
-    height, width = example.image.shape[:2]
-    scale = min(size[0] / width, size[1] / height)
-    anchor = None
-    if len(example.boxes) and rng.random() < how.small_faces:
-        anchor = example.boxes[rng.integers(len(example.boxes))]
-        wanted = np.exp(rng.uniform(np.log(3 * MIN_FACE), np.log(0.9 * size[1])))
-        scale *= float(np.clip(wanted / (anchor[3] * height * scale), 0.6, 4.0))
-    else:
-        scale *= float(np.exp(rng.uniform(np.log(1 - how.jitter), np.log(1 + 2 * how.jitter))))
-    aspect = np.sqrt(rng.uniform(1 - how.jitter / 2, 1 + how.jitter / 2))
-    scales = np.array([scale * aspect, scale / aspect])
-    shift = _random_shift(np.array([width, height]) * scales, np.array(size), anchor, rng)
-    matrix = np.array([[scales[0], 0, shift[0]], [0, scales[1], shift[1]]])
-    if how.flip and rng.random() < 0.5:
-        matrix[0] = -matrix[0]
-        matrix[0, 2] += size[0]
-    return matrix
+def apply_effects(image: Image, effects: Effects) -> Image:
+    """Change an RGB image by the effects; the input is left as it is where there is anything to change."""
+    if effects.patches:
+        image = _cover(image, effects.patches)
+    image = _recolour(image, effects)
+    if effects.defocus > 0:
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), effects.defocus), np.uint8)
+    if effects.motion[0] > 1:
+        image = _smear(image, *effects.motion)
+    if effects.shrink > 1:
+        image = _lose_resolution(image, effects.shrink)
+    if effects.noise[0] > 0:
+        image = _add_noise(image, *effects.noise)
+    if effects.jpeg:
+        _, code = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, effects.jpeg))
+        image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8)
+    return image
 
 
-def _random_shift(
-    image: NDArray[np.float64], size: NDArray[np.int_], anchor: NDArray[np.float32] | None, rng: Generator
-) -> NDArray[np.float64]:
-    # Where the image is smaller than the input it lies anywhere inside; where it is larger, the input does, and holds
-    # the face that the scale was chosen for.
-    low, high = np.minimum(0, size - image), np.maximum(0, size - image)
-    if anchor is not None:
-        first, last = anchor[:2] - anchor[2:] / 2, anchor[:2] + anchor[2:] / 2
-        low = np.maximum(low, np.minimum(-first * image, high))
-        high = np.maximum(low, np.minimum(high, size - last * image))
-    return np.asarray(low + rng.random(2) * (high - low))
+def _draw_patches(view: View, share: float, rng: Generator) -> tuple[Patch, ...]:
+    patches = []
+    size = np.array(view.size)
+    for box in view.truth.boxes:
+        chance = rng.random(8)
+        if chance[0] >= share:
+            continue
+        # Part of the face's area, spread over the two sides unevenly; the patch lies partly outside the face.
+        part, ratio = 0.15 + 0.3 * chance[1], 2.0 ** (2 * chance[2] - 1)
+        half = box[2:] * size / 2 * np.sqrt(part) * (np.sqrt(ratio), 1 / np.sqrt(ratio))
+        centre = box[:2] * size + (chance[3:5] - 0.5) * box[2:] * size
+        colour = tuple(int(value) for value in rng.integers(0, 256, 3))
+        plain = colour if chance[5] < 0.5 else None
+        source = chance[6:8] * np.maximum(size - 2 * half, 0)
+        patches.append(
+            Patch(_pair(centre), _pair(half), bool(rng.random() < 0.5), plain, _pair(source))  # type: ignore[arg-type]
+        )
+    return tuple(patches)
 
 
-def distort(image: NDArray[np.uint8], how: Augmentation, rng: Generator) -> NDArray[np.uint8]:
-    """Random hue, saturation and exposure (uint8 RGB in, the same out), now and then none of the colour."""
-    if rng.random() < how.grey:
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
-    hue = rng.uniform(-how.hue, how.hue) * 180
-    saturation, exposure = (np.exp(rng.uniform(-np.log(f), np.log(f))) for f in (how.saturation, how.exposure))
-    hsv = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
+def _pair(values: NDArray[np.floating]) -> tuple[float, float]:
+    return float(values[0]), float(values[1])
+
+
+def _cover(image: Image, patches: tuple[Patch, ...]) -> Image:
+    covered = image.copy()
+    height, width = image.shape[:2]
+    for patch in patches:
+        left, top = (max(0, round(c - h)) for c, h in zip(patch.centre, patch.half, strict=True))
+        right, bottom = (round(c + h) + 1 for c, h in zip(patch.centre, patch.half, strict=True))
+        place = covered[top : min(bottom, height), left : min(right, width)]
+        if not place.size:
+            continue
+        if patch.colour is None:
+            x = min(round(patch.source[0]), width - place.shape[1])
+            y = min(round(patch.source[1]), height - place.shape[0])
+            content = image[y : y + place.shape[0], x : x + place.shape[1]]
+        else:
+            content = np.broadcast_to(np.array(patch.colour, np.uint8), place.shape)
+        if patch.round:
+            mask = np.zeros(place.shape[:2], np.uint8)
+            middle = (place.shape[1] // 2, place.shape[0] // 2)
+            cv2.ellipse(mask, middle, middle, 0, 0, 360, 1, -1)
+            np.copyto(place, content, where=mask[..., None].astype(bool))
+        else:
+            place[...] = content
+    return covered
+
+
+def _recolour(image: Image, effects: Effects) -> Image:
     values = np.arange(256)
-    tables = ((values + hue) % 180, values * saturation, values * exposure)
+    if effects.grey:
+        tones = np.clip(255 * (np.clip(values * effects.exposure, 0, 255) / 255) ** effects.gamma, 0, 255)
+        grey = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), tones.astype(np.uint8))
+        return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
+    brighter = 255 * (np.clip(values * effects.exposure, 0, 255) / 255) ** effects.gamma
+    tables = ((values + effects.hue) % 180, values * effects.saturation, brighter)
+    hsv = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
     hsv = [cv2.LUT(plane, np.clip(table, 0, 255).astype(np.uint8)) for plane, table in zip(hsv, tables, strict=True)]
     return np.asarray(cv2.cvtColor(cv2.merge(hsv), cv2.COLOR_HSV2RGB), np.uint8)
 
 
-def _move(
-    boxes: NDArray[np.float32], old: tuple[int, int], new: tuple[int, ...], matrix: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Relative boxes on the old image -> on the new one, cut at its border, and the part of each that is left."""
-    if not len(boxes):
-        return boxes, np.zeros(0)
-    centre = boxes[:, :2] * old * matrix[[0, 1], [0, 1]] + matrix[:, 2]
-    half = boxes[:, 2:] * old * np.abs(matrix[[0, 1], [0, 1]]) / 2
-    low, high = np.clip(centre - half, 0, new), np.clip(centre + half, 0, new)
-    visible = np.prod(high - low, 1) / np.prod(2 * half, 1)
-    moved = np.concatenate([(low + high) / 2 / new, (high - low) / new], 1)
-    return moved.astype(np.float32), visible
+def _smear(image: Image, length: float, angle: float) -> Image:
+    radius = max(1, round(length / 2))
+    kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.float32)
+    dx, dy = radius * np.cos(angle), radius * np.sin(angle)
+    ends = (round(radius - dx), round(radius - dy)), (round(radius + dx), round(radius + dy))
+    cv2.line(kernel, *ends, 1.0, 1, cv2.LINE_AA)
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
+
+
+def _lose_resolution(image: Image, shrink: float) -> Image:
+    height, width = image.shape[:2]
+    small = (max(8, round(width / shrink)), max(8, round(height / shrink)))
+    smaller = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(smaller, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _add_noise(image: Image, sigma: float, seed: int) -> Image:
+    noise = np.random.default_rng(seed).standard_normal(image.shape, np.float32) * sigma
+    return np.asarray(np.clip(image + noise, 0, 255), np.uint8)

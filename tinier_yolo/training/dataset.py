@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -16,7 +17,25 @@ from torch.utils.data import Dataset
 from tinier_yolo.darknet.data import Sample
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError
-from tinier_yolo.training.augment import Augmentation, Example, augment, place
+from tinier_yolo.training.augment import Augmentation, Image, apply_effects, draw_effects, render
+from tinier_yolo.training.views import Boxes, View, Views, draw_view, join, mosaic_tiles, see
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A training example: uint8 RGB image (height, width, 3) and what is on it."""
+
+    image: Image
+    truth: Boxes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the image in pixels."""
+        return self.image.shape[1], self.image.shape[0]
+
+    def as_view(self) -> View:
+        """The example as a view of itself."""
+        return View(np.eye(2, 3), self.size, self.truth)
 
 
 class Batch(NamedTuple):
@@ -35,12 +54,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainingSet(Dataset[Batch]):
-    """Item ``i`` is the batch of step ``i``: shuffled by epoch, augmented, of that step's size.
+    """Item ``i`` is the batch of step ``i``: shuffled by epoch, random views, changed pixels, of that step's size.
 
     Attributes:
         samples: the images.
         batch: images a step on this process.
         sizes: the input sizes to draw from, each a (width, height).
+        views, augmentation: how views are drawn and their pixels changed.
         hold: how many steps a size is kept (ten batches in YOLOv2).
         rank: this process, of ``world`` that share each step's images.
     """
@@ -48,6 +68,7 @@ class TrainingSet(Dataset[Batch]):
     samples: Sequence[Sample]
     batch: int
     sizes: tuple[tuple[int, int], ...]
+    views: Views
     augmentation: Augmentation
     seed: int = 0
     hold: int = 10
@@ -57,13 +78,34 @@ class TrainingSet(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         size = self.sizes[np.random.default_rng((self.seed, 1, step // self.hold)).integers(len(self.sizes))]
         first = (step * self.world + self.rank) * self.batch
-        return collate([self._example(position, size) for position in range(first, first + self.batch)])
+        return collate([self.example(position, size) for position in range(first, first + self.batch)])
 
-    def _example(self, position: int, size: tuple[int, int]) -> Example:
+    def example(self, position: int, size: tuple[int, int]) -> Example:
+        """The view of that position in the endless sequence of shuffled epochs, at a size (width, height)."""
         epoch, place_in_epoch = divmod(position, len(self.samples))
         order = _order(self.seed, epoch, len(self.samples))
         rng = np.random.default_rng((self.seed, 2, position))
-        return augment(load_example(self.samples[order[place_in_epoch]]), size, self.augmentation, rng)
+        first = self.samples[order[place_in_epoch]]
+        look = self._mosaic if rng.random() < self.views.mosaic else self._look
+        example = look(first, size, rng)
+        effects = draw_effects(example.as_view(), self.augmentation, rng)
+        return Example(apply_effects(example.image, effects), example.truth)
+
+    def _look(self, sample: Sample, size: tuple[int, int], rng: Generator) -> Example:
+        example = load_example(sample)
+        view = draw_view(example.truth, example.size, size, self.views, rng)
+        return Example(render(example.image, view), view.truth)
+
+    def _mosaic(self, first: Sample, size: tuple[int, int], rng: Generator) -> Example:
+        tiles = mosaic_tiles(size, rng)
+        others = [self.samples[index] for index in rng.integers(len(self.samples), size=3)]
+        image = np.empty((size[1], size[0], 3), np.uint8)
+        truths = []
+        for (x, y, width, height), sample in zip(tiles, [first, *others], strict=True):
+            example = self._look(sample, (width, height), rng)
+            image[y : y + height, x : x + width] = example.image
+            truths.append(example.truth)
+        return Example(image, join(truths, tiles, size))
 
 
 @dataclass(frozen=True)
@@ -80,13 +122,16 @@ class ValidationSet(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         samples = self.samples[index * self.batch : (index + 1) * self.batch]
-        return collate([self._example(load_example(sample)) for sample in samples])
+        return collate([self._letterboxed(load_example(sample)) for sample in samples])
 
-    def _example(self, example: Example) -> Example:
-        height, width = example.image.shape[:2]
-        box = Letterbox.fit((width, height), self.size, self.letter_box)
+    def example(self, index: int) -> Example:
+        """One image as detection sees it."""
+        return self._letterboxed(load_example(self.samples[index]))
+
+    def _letterboxed(self, example: Example) -> Example:
+        box = Letterbox.fit(example.size, self.size, self.letter_box)
         matrix = np.array([[box.scale[0], 0, box.offset[0]], [0, box.scale[1], box.offset[1]]], np.float64)
-        return place(example, box.apply(example.image), matrix)
+        return Example(box.apply(example.image), see(example.truth, example.size, matrix, self.size).truth)
 
 
 _orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}
@@ -111,14 +156,14 @@ def load_example(sample: Sample) -> Example:
     if image is None:
         raise DataError("cannot decode the image", path=sample.image)
     rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-    return Example(rgb, sample.boxes, sample.class_ids, sample.ignored)
+    return Example(rgb, Boxes(sample.boxes, sample.class_ids, sample.ignored))
 
 
 def collate(examples: Sequence[Example]) -> Batch:
     """Examples of one size -> a batch."""
     images = torch.from_numpy(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)
-    truths = _pad([np.column_stack([example.boxes, example.class_ids]) for example in examples], 5)
-    return Batch(images, truths, _pad([example.ignored for example in examples], 4))
+    truths = _pad([np.column_stack([example.truth.boxes, example.truth.class_ids]) for example in examples], 5)
+    return Batch(images, truths, _pad([example.truth.ignored for example in examples], 4))
 
 
 def _pad(rows: Sequence[NDArray[np.floating]], columns: int) -> Tensor:

@@ -18,7 +18,7 @@ from tinier_yolo.cli import main
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import load_weights
 from tinier_yolo.training.checkpoint import Checkpoint
-from tinier_yolo.training.trainer import Trainer
+from tinier_yolo.training.train import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,16 +53,16 @@ def test_a_resumed_run_equals_one_that_never_stopped(
 
     steps = 0
 
-    def stop_at_23(trainer: Trainer, *rest: Any) -> dict[str, float]:
+    def stop_at_23(run: Run, *rest: Any) -> dict[str, float]:
         nonlocal steps
         steps += 1
         if steps == 24:
             raise KeyboardInterrupt
-        return step(trainer, *rest)
+        return step(run, *rest)
 
-    step = Trainer._step
+    step = Run.step
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", stop_at_23)
+        patch.setattr(Run, "step", stop_at_23)
         assert main(arguments(cfg, drawings, tmp_path / "parts")) == 130
     assert Checkpoint.load(tmp_path / "parts" / "tiny.checkpoint").values["iteration"] == 20
     assert main(arguments(cfg, drawings, tmp_path / "parts", "--resume")) == 0
@@ -133,7 +133,7 @@ def test_a_finished_run_has_nothing_to_resume(
         (["--data", "none.data"], "none.data: cannot read the .data file"),
         (["--size", "60"], "multiple of the network's stride"),
         (["--batch", "3", "--subdivisions", "2"], "batch cannot be divided"),
-        (["--keep-every", "7"], "multiple of log_every"),
+        (["--keep-every", "7"], "does not fit --log-every"),
         (["--init", "none.weights"], "none.weights: cannot read the weights"),
     ],
 )

@@ -1,0 +1,93 @@
+"""The images of a run: what the .data file names, and the batches of any iterations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch.utils.data import DataLoader
+
+from tinier_yolo.darknet.data import Sample, load_data, load_samples
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.errors import DataError
+from tinier_yolo.training.augment import Augmentation
+from tinier_yolo.training.dataset import Batch, TrainingSet, ValidationSet
+from tinier_yolo.training.devices import Processes
+from tinier_yolo.training.options import TrainingOptions
+from tinier_yolo.training.views import Views
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Training and validation images of a run.
+
+    Attributes:
+        training: one item a subdivision of a step.
+        validation: letterboxed images; without any where the .data file has no valid list.
+        subdivisions: how many items make a step.
+        workers: processes that prepare them.
+    """
+
+    training: TrainingSet
+    validation: ValidationSet
+    subdivisions: int
+    workers: int
+
+    @classmethod
+    def load(cls, network: Network, options: TrainingOptions, processes: Processes) -> Feed:
+        """Read the lists and labels.
+
+        Raises:
+            DataError: no train list, other classes than the cfg's, or a bad list or label.
+        """
+        data, net = load_data(options.data), network.options
+        classes = len(data.class_names)
+        if data.train is None:
+            raise DataError("no train list", path=data.path, expected="train = FILE")
+        if classes != network.region.classes:
+            raise DataError("classes differ from the cfg's", path=data.path, expected=network.region.classes)
+        training = TrainingSet(
+            load_samples(data.train, classes),
+            net.batch // (net.subdivisions * processes.world),
+            sizes_of(network),
+            options.views or Views.of(net, network.region.jitter),
+            options.augmentation or Augmentation.of(net),
+            seed=options.seed,
+            hold=10 * net.subdivisions,
+            rank=processes.rank,
+            world=processes.world,
+        )
+        held_out: tuple[Sample, ...] = load_samples(data.valid, classes) if data.valid else ()
+        validation = ValidationSet(held_out, 16, (net.width, net.height), net.letter_box)
+        return cls(training, validation, net.subdivisions, options.workers)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """This process's share of the batches of iterations ``start`` to ``stop``, a subdivision at a time.
+
+        Raises:
+            DataError: an image cannot be decoded.
+        """
+        steps = range(start * self.subdivisions, stop * self.subdivisions)
+        ahead = 4 if self.workers else None
+        try:
+            yield from DataLoader(
+                self.training, batch_size=None, sampler=steps, num_workers=self.workers, prefetch_factor=ahead
+            )
+        except DataError as error:
+            if "\n" not in error.problem:
+                raise
+            # From a worker it comes with the worker's traceback in front; the last line is what it says.
+            message = error.problem.rstrip().rpartition("\n")[2]
+            raise DataError(message.removeprefix(f"{DataError.__module__}.{DataError.__name__}: ")) from error
+
+
+def sizes_of(network: Network) -> tuple[tuple[int, int], ...]:
+    """The input sizes of multi-scale training: from 0.7 to 1.3 times the cfg's, in steps of the stride."""
+    width, height, stride = network.options.width, network.options.height, network.stride
+    if not network.region.random:
+        return ((width, height),)
+    cells, spread = width // stride, round(0.3 * width / stride)
+    return tuple(
+        (stride * n, stride * max(1, round(n * height / width)))
+        for n in range(max(1, cells - spread), cells + spread + 1)
+    )

@@ -1,0 +1,43 @@
+"""The numbers of a run: sums over batches, their means, and the validation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
+
+from tinier_yolo.training.dataset import ValidationSet
+from tinier_yolo.training.model import DarknetModel
+from tinier_yolo.training.region_loss import RegionLoss, region_loss
+
+TRAINING_COLUMNS = ("iteration", "learning_rate", "loss", "box", "objectness", "background", "iou", "recall")
+VALIDATION_COLUMNS = ("iteration", "loss", "iou", "recall")
+_OF_LOSS = ("loss", "box", "objectness", "background")
+_OF_FACES = ("iou", "recall")
+
+
+def numbers_of(loss: RegionLoss, weight: float = 1.0) -> dict[str, float]:
+    """The summands of a batch: losses times ``weight``, sums over faces, and what to divide them by."""
+    parts = {"loss": loss.total, "box": loss.box, "objectness": loss.objectness, "background": loss.background}
+    numbers = {name: weight * float(part.detach()) for name, part in parts.items()}
+    return {**numbers, "iou": float(loss.iou), "recall": float(loss.recall), "faces": loss.faces, "weight": weight}
+
+
+def means(sums: Mapping[str, float]) -> dict[str, float]:
+    """Summed :func:`numbers_of` -> losses an image, IoU and recall a face."""
+    weight, faces = max(1.0, sums["weight"]), max(1.0, sums["faces"])
+    return {**{name: sums[name] / weight for name in _OF_LOSS}, **{name: sums[name] / faces for name in _OF_FACES}}
+
+
+def validate(model: DarknetModel, images: ValidationSet, device: torch.device) -> dict[str, float]:
+    """The model's :func:`means` on letterboxed images; it is in training mode afterwards."""
+    sums: Counter[str] = Counter()
+    model.eval()
+    with torch.no_grad():
+        for index in range(len(images)):
+            batch = images[index]
+            output = model(batch.images.to(device))
+            sums.update(numbers_of(region_loss(output.float(), batch, model.network.region), len(batch.images)))
+    model.train()
+    return means(sums)

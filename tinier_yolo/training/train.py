@@ -1,0 +1,216 @@
+"""Training, from top to bottom: prepare, step, keep, finish.
+
+A run is a function of its cfg, data, options and seed: batches depend on (seed, iteration) alone, checkpoints hold
+everything else, so that a run killed at any moment and resumed ends, on one machine, with the same bits as one that
+never stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from tinier_yolo.darknet.cfg import keys_without_effect
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.errors import UsageError
+from tinier_yolo.training.dataset import Batch
+from tinier_yolo.training.devices import Processes, autocast_for, choose_device, choose_precision
+from tinier_yolo.training.feed import Feed
+from tinier_yolo.training.history import History, draw_curves
+from tinier_yolo.training.initialize import load_initial
+from tinier_yolo.training.measure import TRAINING_COLUMNS, VALIDATION_COLUMNS, means, numbers_of, validate
+from tinier_yolo.training.model import DarknetModel
+from tinier_yolo.training.options import TrainingOptions, TrainingResult
+from tinier_yolo.training.preview import compare_heights, heights_table
+from tinier_yolo.training.region_loss import region_loss
+from tinier_yolo.training.schedule import learning_rate
+from tinier_yolo.training.state import RunState, run_identity
+
+MAX_GRADIENT = 10.0
+
+
+def train(network: Network, options: TrainingOptions) -> TrainingResult:
+    """Train a detector and leave its weights, checkpoint, histories and curves in ``options.out``.
+
+    Raises:
+        TinierYoloError: bad data, files or options, before the first step.
+    """
+    with Processes() as processes:
+        run = Run(network, options, processes)
+        run.prepare()
+        run.loop()
+        return run.finish()
+
+
+class Run:
+    """A training run on this process."""
+
+    def __init__(self, network: Network, options: TrainingOptions, processes: Processes) -> None:
+        self.network, self.options, self.processes = network, options, processes
+        net = network.options
+        if net.batch % (net.subdivisions * processes.world):
+            divisor = f"a multiple of subdivisions x processes, {net.subdivisions * processes.world}"
+            raise UsageError("batch cannot be divided", expected=divisor, found=net.batch)
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        torch.manual_seed(options.seed)
+        self.device = choose_device(options.device, processes)
+        self.precision = choose_precision(options.precision, self.device)
+        self.feed = Feed.load(network, options, processes)
+        self.identity = run_identity(network, self.feed, options.seed)
+        self.state = RunState(network, self.device)
+
+    # ------------------------------------------------------------------------------------------ preparation
+
+    def prepare(self) -> None:
+        """Take up the checkpoint or the initial weights, say what will be done, and open the histories."""
+        state, options, checkpoint = self.state, self.options, self._path(".checkpoint")
+        if options.resume and checkpoint.is_file():
+            state.restore(checkpoint, self.identity)
+        elif options.init is not None:
+            state.model.load_parameters(load_initial(options.init, self.network))
+            state.average.load_state_dict(state.model.state_dict())
+            self._tell(f"weights from {options.init}")
+        if state.finished and state.next >= self.network.options.max_batches:
+            raise UsageError("nothing to train", path=checkpoint, expected="max_batches beyond it", found=state.next)
+        if self.processes.is_first:
+            # A new run must not be mistaken for the old one's continuation when it is killed before its checkpoint.
+            if state.next == 0:
+                checkpoint.unlink(missing_ok=True)
+            options.out.mkdir(parents=True, exist_ok=True)
+            self.training = History(self._path("_training.csv"), TRAINING_COLUMNS, state.next)
+            self.validation = History(self._path("_validation.csv"), VALIDATION_COLUMNS, state.next)
+        if ignored := keys_without_effect(self.network.sections):
+            self._tell("without effect here: " + ", ".join(ignored))
+        images = f"{len(self.feed.training.samples)} images, {len(self.feed.validation.samples)} for validation"
+        kind = f"{self.device.type}, {self.precision}, {self.processes.world} process(es)"
+        self._tell(f"{images}; {kind}; starting at iteration {state.next} of {self.network.options.max_batches}")
+        if self.processes.is_first and state.next == 0:
+            print(heights_table(compare_heights(self.feed, 300)), file=sys.stderr, flush=True)
+
+    # ------------------------------------------------------------------------------------------------- loop
+
+    def loop(self) -> None:
+        """All steps that are left."""
+        state, options, end = self.state, self.options, self.network.options.max_batches
+        model: nn.Module = state.model
+        if self.processes.world > 1:
+            model = DistributedDataParallel(state.model)
+        batches = self.feed.batches(state.next, end)
+        sums: Counter[str] = Counter()
+        state.model.train()
+        with tqdm(total=end, initial=state.next, unit="it", disable=not self.processes.is_first) as bar:
+            for iteration in range(state.next, end):
+                sums.update(self.step(model, batches, iteration))
+                bar.update()
+                if state.next % options.log_every == 0 or state.next == end:
+                    bar.set_postfix_str(self._log(sums))
+                    sums.clear()
+                if state.next % options.keep_every == 0 or state.next == end:
+                    self._keep()
+
+    def step(self, model: nn.Module, batches: Iterator[Batch], iteration: int) -> dict[str, float]:
+        """One step of the optimiser; the sums of :func:`numbers_of` over its subdivisions."""
+        net, state = self.network.options, self.state
+        for group in state.optimizer.param_groups:
+            group["lr"] = learning_rate(net, iteration)
+        measured: Counter[str] = Counter()
+        for part in range(net.subdivisions):
+            batch = next(batches)
+            # The processes add their gradients up in the backward pass; once a step is enough, in its last part.
+            last = part == net.subdivisions - 1
+            alone = model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext()
+            with alone:
+                with autocast_for(self.precision, self.device):
+                    output = model(batch.images.to(self.device))
+                loss = region_loss(output.float(), batch, self.network.region)
+                (loss.total / net.subdivisions).backward()  # type: ignore[no-untyped-call]
+            measured.update(numbers_of(loss))
+        gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), MAX_GRADIENT)
+        if torch.isfinite(gradient):
+            state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        state.next = iteration + 1
+        state.follow(self.options.ema)
+        return dict(measured)
+
+    def _log(self, sums: Counter[str]) -> str:
+        row = means(sums)
+        rate = learning_rate(self.network.options, self.state.next - 1)
+        if self.processes.is_first:
+            self.training.append({**row, "iteration": self.state.next, "learning_rate": rate})
+        return f"loss {row['loss']:.3f} iou {row['iou']:.3f} recall {row['recall']:.3f}"
+
+    def _keep(self) -> None:
+        """Validate, then write the checkpoint, the snapshots and the curves."""
+        state = self.state
+        if not self.processes.is_first:
+            return
+        if self.feed.validation.samples and state.next not in self.validation.column("iteration"):
+            measured = validate(state.model, self.feed.validation, self.device)
+            self.validation.append({**measured, "iteration": state.next})
+        state.save(self._path(".checkpoint"), self.identity)
+        state.save_weights(self._path("_last.weights"), state.model)
+        draw_curves(self.training, self.validation, self._path("_curves.png"))
+
+    # --------------------------------------------------------------------------------------------------- end
+
+    def finish(self) -> TrainingResult:
+        """Estimate the batch-norm statistics anew for the last and the averaged weights; keep the better of the two.
+
+        Averaged latent weights have other signs, hence other statistics, than any network that was trained: without
+        this step their binary network is worse than the last one.
+        """
+        state, path = self.state, self._path(".weights")
+        if not self.processes.is_first:
+            return TrainingResult(path, float("nan"), state.next)
+        # Before the statistics change: whoever prolongs the run goes on from the state that the last step left.
+        kept = copy.deepcopy(state.model.state_dict()), copy.deepcopy(state.average.state_dict())
+        losses = {}
+        for kind, model in (("last", state.model), ("ema", state.average)):
+            self._estimate_norms(model, kind)
+            measured = validate(model, self.feed.validation, self.device) if self.feed.validation.samples else {}
+            losses[kind] = measured.get("loss", float("nan"))
+            state.save_weights(self._path(f"_{kind}.weights"), model)
+        best = "last" if losses["last"] < losses["ema"] else "ema"
+        state.save_weights(path, state.average if best == "ema" else state.model)
+        state.model.load_state_dict(kept[0])
+        state.average.load_state_dict(kept[1])
+        state.save(self._path(".checkpoint"), self.identity, finished=True)
+        self._tell(f"validation loss: last {losses['last']:.4f}, ema {losses['ema']:.4f}; {path} is the {best}")
+        return TrainingResult(path, losses[best], state.next)
+
+    def _estimate_norms(self, model: DarknetModel, kind: str) -> None:
+        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+        count = self.options.norm_batches
+        if not norms or not count:
+            return
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over all batches
+        model.train()
+        total = count * self.network.options.subdivisions
+        with torch.no_grad():
+            batches = tqdm(self.feed.batches(0, count), f"batch-norm statistics, {kind}", total, leave=False)
+            for batch in batches:
+                model(batch.images.to(self.device))
+        model.eval()
+
+    # ----------------------------------------------------------------------------------------------- helpers
+
+    def _path(self, ending: str) -> Path:
+        """A file of the run: the cfg's stem and an ending."""
+        return self.options.out / f"{Path(self.network.path).stem}{ending}"
+
+    def _tell(self, message: str) -> None:
+        if self.processes.is_first:
+            print(f"{Path(self.network.path).stem}: {message}", file=sys.stderr, flush=True)
