@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
-from tinier_yolo.quantization.program import OutputLayer, Program, QuantizedLayer, accumulator_limit
-from tinier_yolo.quantization.substructures import integer_chain
-from tinier_yolo.runtime import reference
+from tinier_yolo.ifq import reference
+from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer, accumulator_limit
+from tinier_yolo.ifq.substructures import integer_chain
 
 
 @dataclass(frozen=True)

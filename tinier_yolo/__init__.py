@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.detection.detections import Detections
     from tinier_yolo.detection.detector import Detector
-    from tinier_yolo.runtime.program import Program
+    from tinier_yolo.ifq.program import Program
 
 __version__ = "0.1.0"
 __all__ = ["Detections", "Detector", "Network", "Program", "__version__"]
@@ -26,7 +26,7 @@ _HOMES = {
     "Detections": "tinier_yolo.detection.detections",
     "Detector": "tinier_yolo.detection.detector",
     "Network": "tinier_yolo.darknet.network",
-    "Program": "tinier_yolo.runtime.program",
+    "Program": "tinier_yolo.ifq.program",
 }
 
 

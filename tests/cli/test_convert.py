@@ -13,8 +13,8 @@ from tests.networks import REGION, Block, ifq_cfg, random_parameters
 from tinier_yolo.cli import main
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
+from tinier_yolo.ifq.program import Program
 from tinier_yolo.quantization.convert import convert
-from tinier_yolo.runtime.program import Program
 
 Run = pytest.CaptureFixture[str]
 

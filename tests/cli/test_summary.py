@@ -10,10 +10,10 @@ import pytest
 from tests import small_ifq
 from tests.networks import Block, ifq_cfg
 from tinier_yolo.cli import main
-from tinier_yolo.cli.summary import rows
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.quantization import ifq
-from tinier_yolo.runtime.program import Program
+from tinier_yolo.ifq import container
+from tinier_yolo.ifq.program import Program
+from tinier_yolo.ifq.table import rows
 
 Run = pytest.CaptureFixture[str]
 
@@ -58,7 +58,7 @@ def test_program_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
 
 def test_bytes_are_those_of_the_tensors(tmp_path: Path) -> None:
     model, _, _ = small_ifq.write_model(tmp_path)
-    tensors, _ = ifq.unpack(model.read_bytes())
+    tensors, _ = container.unpack(model.read_bytes())
     # The table rounds the flips of each layer up to bytes, the file those of all together.
     assert sum(row.size for row in rows(Network.parse(small_ifq.CFG))) == sum(t.nbytes for t in tensors.values())
 

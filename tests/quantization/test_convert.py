@@ -11,11 +11,11 @@ from tests.networks import REGION, Block, ifq_cfg, random_image, random_paramete
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import ConversionError
+from tinier_yolo.ifq import reference
+from tinier_yolo.ifq.program import MAX_LIMIT
 from tinier_yolo.quantization import convert as convert_module
 from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.float64 import evaluate
-from tinier_yolo.quantization.program import MAX_LIMIT
-from tinier_yolo.runtime import reference
 
 
 def make(*blocks: Block, seed: int = 0, size: int = 1) -> tuple[Network, Parameters]:

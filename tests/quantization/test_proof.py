@@ -11,12 +11,12 @@ from tests.networks import Block, ifq_cfg, random_parameters
 from tests.quantization.test_integrated import real
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import ConversionError
+from tinier_yolo.ifq.substructures import integer_chain
 from tinier_yolo.quantization import proof as proof_module
 from tinier_yolo.quantization.float64 import RealSubstructure
 from tinier_yolo.quantization.hwgq import quantizer_for
 from tinier_yolo.quantization.integrated import integer_thresholds
 from tinier_yolo.quantization.proof import LayerProof, Proof, prove
-from tinier_yolo.quantization.substructures import integer_chain
 
 LIMIT = 27 * 255
 QUANTIZER = quantizer_for(2, "uniform")

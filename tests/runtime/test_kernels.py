@@ -14,10 +14,11 @@ from tests import naive
 from tests.networks import Block, ifq_cfg, random_image, random_program
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import CfgError, ConversionError
-from tinier_yolo.quantization.substructures import integer_chain
-from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup, kernels_rows, reference
+from tinier_yolo.ifq import reference
+from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
+from tinier_yolo.ifq.substructures import integer_chain
+from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup, kernels_rows
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.program import OutputLayer, Program, QuantizedLayer
 
 #: Every kernel and the oracles that together are its naive twin.
 TWINS = {

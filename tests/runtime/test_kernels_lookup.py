@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from tests.networks import Block, ifq_cfg, random_image, random_program
 from tests.runtime.test_kernels import POOLS, assert_all_equal, random_case
-from tinier_yolo.quantization.program import QuantizedLayer
-from tinier_yolo.runtime import kernels_lookup, kernels_parallel, packing_lookup, reference, steps
+from tinier_yolo.ifq import reference
+from tinier_yolo.ifq.program import QuantizedLayer
+from tinier_yolo.runtime import kernels_lookup, kernels_parallel, packing_lookup, steps
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES
 from tinier_yolo.runtime.kernels_peak import machine
@@ -35,7 +36,7 @@ import sys
 import numpy as np
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.kernels_lookup_vectors import BITS
-from tinier_yolo.runtime.program import Program
+from tinier_yolo.ifq.program import Program
 engine, image = Engine(Program.load(sys.argv[1])), np.load(sys.argv[2])
 np.save(sys.argv[3], engine.run(image))
 print(BITS, sum(step.name.startswith("look up") for step in engine.plan(*image.shape[:2]).steps))

@@ -10,11 +10,12 @@ import pytest
 
 from tests.networks import Block, ifq_cfg, random_image, random_program
 from tests.runtime.test_kernels import assert_all_equal
-from tinier_yolo.runtime import kernels_parallel, kernels_rows, reference
+from tinier_yolo.ifq import reference
+from tinier_yolo.ifq.program import Program
+from tinier_yolo.runtime import kernels_parallel, kernels_rows
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.kernels_rows import COLUMNS, PIXELS
 from tinier_yolo.runtime.packing_rows import PackedRows
-from tinier_yolo.runtime.program import Program
 
 
 @pytest.fixture(autouse=True)

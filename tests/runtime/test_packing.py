@@ -12,6 +12,7 @@ from tests.networks import Block, ifq_cfg, random_image, random_program
 from tinier_yolo.darknet.layers import MaxPool, Shape
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
+from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.kernels_image import pack_image
 from tinier_yolo.runtime.packing import (
     ALIGNMENT,
@@ -23,7 +24,6 @@ from tinier_yolo.runtime.packing import (
     lanes,
     pooled_cells,
 )
-from tinier_yolo.runtime.program import Program
 
 
 def program(block: Block, channels: int = 3, seed: int = 0) -> Program:

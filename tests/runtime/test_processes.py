@@ -15,15 +15,15 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.networks import Block, ifq_cfg, random_image, random_program
+from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.program import Program
 
 RUN = """
 import sys
 import numpy as np
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.kernels_cache import cache_folder
-from tinier_yolo.runtime.program import Program
+from tinier_yolo.ifq.program import Program
 np.save(sys.argv[3], Engine(Program.load(sys.argv[1])).run(np.load(sys.argv[2])))
 print(cache_folder())
 """

@@ -15,7 +15,7 @@ import pytest
 from scripts import bench_peers
 from scripts.peer_runners import PEERS
 from tinier_yolo.errors import TinierYoloError
-from tinier_yolo.runtime import reference
+from tinier_yolo.ifq import reference
 
 Run = pytest.CaptureFixture[str]
 QUICK = ["--quick", "--networks", "Tinier-YOLO"]

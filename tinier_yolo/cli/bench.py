@@ -13,7 +13,7 @@ from tinier_yolo.models import default_model
 
 if TYPE_CHECKING:
     from tinier_yolo.darknet.network import Network
-    from tinier_yolo.quantization.program import Program
+    from tinier_yolo.ifq.program import Program
 
 _EPILOG = """
 "median" and "best" are of repeated runs; the best is disturbed least by other work on the machine. "of peak" is the
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(path: str | None) -> Program:
-    from tinier_yolo.quantization.program import Program
+    from tinier_yolo.ifq.program import Program
 
     return Program.load(path or default_model())
 

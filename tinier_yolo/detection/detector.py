@@ -101,7 +101,7 @@ class Detector:
     def _from_program(cls, path: PathLike, size: Size | None, threads: int) -> Self:
         if Path(path).suffix in (".weights", ".backup"):
             raise UsageError("weights without their cfg", path=path, expected="--model FILE.weights --cfg FILE.cfg")
-        from tinier_yolo.runtime.program import Program
+        from tinier_yolo.ifq.program import Program
 
         program = Program.load(path)
         network = _resized(program.network, size)

@@ -11,13 +11,13 @@ from tinier_yolo.darknet.layers import Activation
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import ConversionError
-from tinier_yolo.quantization.float64 import IMAGE_BITS, IMAGE_STEP, RealSubstructure
+from tinier_yolo.ifq.program import IMAGE_BITS, OutputLayer, Program, QuantizedLayer, accumulator_limit
+from tinier_yolo.ifq.substructures import Substructure, integer_chain, refusal
+from tinier_yolo.quantization.float64 import IMAGE_STEP, RealSubstructure
 from tinier_yolo.quantization.hwgq import quantizer_for
 from tinier_yolo.quantization.integrated import integer_thresholds
-from tinier_yolo.quantization.program import OutputLayer, Program, QuantizedLayer, accumulator_limit
 from tinier_yolo.quantization.proof import LayerProof, Proof, prove
 from tinier_yolo.quantization.separated import fixed_point_output
-from tinier_yolo.quantization.substructures import Substructure, integer_chain, refusal
 
 #: The paper finds m = 14 enough for the last substructure (section 4.1.2).
 FRACTION_BITS = 14

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import BATCH_NORM_EPSILON, MaxPool
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
+from tinier_yolo.ifq.substructures import Substructure, integer_chain
 from tinier_yolo.quantization.hwgq import binarize, quantizer_for
-from tinier_yolo.quantization.substructures import Substructure, integer_chain
 
-#: The image is the first map: its levels are its bytes, 8 bits, and a level stands for 1/255.
-IMAGE_BITS = 8
+#: The image is the first map: a level of it stands for 1/255.
 IMAGE_STEP = 1 / 255
 
 Float64 = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.errors import UsageError
-from tinier_yolo.quantization.program import Program
+from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.plan import PackedProgram, Plan
 
 Bytes = NDArray[np.uint8]

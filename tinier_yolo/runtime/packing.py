@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import Convolutional, MaxPool, Shape
 from tinier_yolo.errors import UsageError
-from tinier_yolo.quantization.program import BinaryConvolution, OutputLayer, QuantizedLayer
+from tinier_yolo.ifq.program import BinaryConvolution, OutputLayer, QuantizedLayer
 from tinier_yolo.runtime.kernels_image import CHANNELS, COLUMNS, PATTERNS, ROWS, TERMS
 from tinier_yolo.runtime.kernels_rows import SLOT
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.quantization.program import BinaryConvolution, QuantizedLayer
+from tinier_yolo.ifq.program import BinaryConvolution, QuantizedLayer
 from tinier_yolo.runtime.kernels_lookup import BLOCK, FILTERS, LANE_FILTERS, Levels, Lookup
 from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES, GROUPS, TOTALS, WINDOWS
 from tinier_yolo.runtime.kernels_vectors import COUNTS_WORDS

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import Shape
-from tinier_yolo.quantization.program import QuantizedLayer
+from tinier_yolo.ifq.program import QuantizedLayer
 from tinier_yolo.runtime.kernels_rows import CHANNELS, COLUMNS, MOST_BITS, PATTERNS, PIXELS, SLOT
 from tinier_yolo.runtime.kernels_vectors import COUNTS_WORDS
 from tinier_yolo.runtime.packing import LANES, constants, sign_bits

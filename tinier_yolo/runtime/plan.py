@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import Shape
-from tinier_yolo.quantization.program import Program
-from tinier_yolo.quantization.substructures import integer_chain
+from tinier_yolo.ifq.program import Program
+from tinier_yolo.ifq.substructures import integer_chain
 from tinier_yolo.runtime.packing import PackedImageLayer, PackedOutput, PackedWeights
 from tinier_yolo.runtime.steps import PackedLayer, PackedMap, Step, image_step, layer_steps, output_step, pack_step
 

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import MaxPool, Shape
-from tinier_yolo.quantization.float64 import IMAGE_BITS
-from tinier_yolo.quantization.program import QuantizedLayer
-from tinier_yolo.quantization.substructures import Substructure
+from tinier_yolo.ifq.program import IMAGE_BITS, QuantizedLayer
+from tinier_yolo.ifq.substructures import Substructure
 from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup, kernels_rows
 from tinier_yolo.runtime.kernels_lookup import FILTERS
 from tinier_yolo.runtime.packing import (

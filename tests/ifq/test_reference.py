@@ -9,9 +9,9 @@ from tests import naive
 from tests.networks import Block, ifq_cfg, random_image, random_parameters
 from tinier_yolo.darknet.layers import MaxPool
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.ifq import reference
 from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.float64 import evaluate
-from tinier_yolo.runtime import reference
 
 
 @pytest.mark.parametrize(

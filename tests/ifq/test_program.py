@@ -12,9 +12,9 @@ from safetensors import safe_open
 from tests.networks import REGION, Block, ifq_cfg, random_parameters
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import ProgramError
-from tinier_yolo.quantization import ifq
+from tinier_yolo.ifq import container
+from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 from tinier_yolo.quantization.convert import convert
-from tinier_yolo.runtime.program import OutputLayer, Program, QuantizedLayer
 
 
 def small_program(bits: int = 2) -> Program:
@@ -84,7 +84,7 @@ def test_int32_thresholds_where_int16_is_too_narrow() -> None:
     blocks = [Block(250, size=1, padding=0, bits=4), Block(3, bits=4)]
     network = Network.parse(ifq_cfg(blocks, 4, 4) + REGION)
     program = convert(network, random_parameters(network, np.random.default_rng(3))).program
-    tensors, _ = ifq.unpack(program.to_bytes())
+    tensors, _ = container.unpack(program.to_bytes())
     assert (tensors["0.thresholds"].dtype, tensors["1.thresholds"].dtype) == (np.int16, np.int32)
     assert_same(Program.from_bytes(program.to_bytes()), program)
 
@@ -138,10 +138,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_safetensors_file_of_somebody_else_is_refused() -> None:
-    serialized = ifq._serialize({"a": np.zeros(3, np.uint8)}, {"format": "pt"})
+    serialized = container._serialize({"a": np.zeros(3, np.uint8)}, {"format": "pt"})
     assert "not a file that this version reads (expected ifq 1, found pt None)" in refusal(serialized)
-    _, metadata = ifq.unpack(small_program().to_bytes())
-    assert "expected ifq 1, found ifq 2" in refusal(ifq._serialize({}, {**metadata, "version": "2"}))
+    _, metadata = container.unpack(small_program().to_bytes())
+    assert "expected ifq 1, found ifq 2" in refusal(container._serialize({}, {**metadata, "version": "2"}))
 
 
 def test_the_same_content_in_another_order_is_refused() -> None:
@@ -153,14 +153,14 @@ def test_the_same_content_in_another_order_is_refused() -> None:
 
 
 def test_forged_content_is_refused() -> None:
-    tensors, metadata = ifq.unpack(small_program().to_bytes())
+    tensors, metadata = container.unpack(small_program().to_bytes())
     thresholds, multipliers = tensors["0.thresholds"], tensors["2.multipliers"]
 
     def said(change_tensors: dict[str, object], change_metadata: dict[str, str]) -> str:
         changed = {
             name: np.asarray(value) for name, value in {**tensors, **change_tensors}.items() if value is not None
         }
-        return refusal(ifq.pack(changed, {**metadata, **change_metadata}))
+        return refusal(container.pack(changed, {**metadata, **change_metadata}))
 
     assert "out of order or range" in said({"0.thresholds": thresholds[:, ::-1].copy()}, {})
     assert "out of order or range" in said({"0.thresholds": np.full_like(thresholds, 32_000)}, {})

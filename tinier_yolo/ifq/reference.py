@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import MaxPool
-from tinier_yolo.quantization.program import Program
+from tinier_yolo.ifq.program import Program
 
 Levels = NDArray[np.uint8]
 Int32 = NDArray[np.int32]

@@ -24,12 +24,13 @@ from tinier_yolo.darknet.layers import Convolutional, MaxPool
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import PathLike, ProgramError, TinierYoloError
 from tinier_yolo.files import atomic_write
-from tinier_yolo.quantization import ifq
-from tinier_yolo.quantization.float64 import IMAGE_BITS
-from tinier_yolo.quantization.substructures import Substructure, integer_chain, refusal
+from tinier_yolo.ifq import container
+from tinier_yolo.ifq.substructures import Substructure, integer_chain, refusal
 
 Int32 = NDArray[np.int32]
 
+#: The bits of a level of the image, which is the first map.
+IMAGE_BITS = 8
 #: Accumulators beyond this would make the exhaustive proof long and leave int32 behind in the kernels.
 MAX_LIMIT = 1 << 24
 
@@ -120,7 +121,7 @@ class Program:
         Raises:
             ProgramError: it cannot be read, is damaged, or is no program that this version runs.
         """
-        return cls.from_bytes(ifq.read(path), path)
+        return cls.from_bytes(container.read(path), path)
 
     @classmethod
     def from_bytes(cls, data: bytes, path: PathLike = "<ifq>") -> Program:
@@ -129,7 +130,7 @@ class Program:
         Raises:
             ProgramError: see :meth:`load`.
         """
-        tensors, metadata = ifq.unpack(data, path)
+        tensors, metadata = container.unpack(data, path)
         try:
             program = _build(tensors, metadata, path)
         except (KeyError, ValueError, TypeError) as error:
@@ -145,7 +146,7 @@ class Program:
 
     def to_bytes(self) -> bytes:
         """The bytes of its .ifq file, the same for the same program."""
-        return ifq.pack(_tensors(self), _texts(self))
+        return container.pack(_tensors(self), _texts(self))
 
     def save(self, path: PathLike) -> None:
         """Write its .ifq file, whole or not at all.
@@ -159,7 +160,7 @@ class Program:
     @cached_property
     def metadata(self) -> dict[str, str]:
         """The metadata of its .ifq file, format, version and checksum among them."""
-        return ifq.unpack(self.to_bytes())[1]
+        return container.unpack(self.to_bytes())[1]
 
 
 def accumulator_limit(convolution: Convolutional, input_bits: int) -> int:

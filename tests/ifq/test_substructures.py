@@ -9,7 +9,7 @@ import pytest
 from tests.networks import REGION, Block, ifq_cfg
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import ConversionError
-from tinier_yolo.quantization.substructures import divide, integer_chain
+from tinier_yolo.ifq.substructures import divide, integer_chain
 
 
 def kinds(network: Network) -> list[tuple[int, bool, list[str]]]:
