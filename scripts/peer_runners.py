@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, save_weights
 from tinier_yolo.errors import UsageError
+from tinier_yolo.export.onnx import INPUT_NAME, onnx_graph
 from tinier_yolo.files import atomic_write
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.onnx_graph import INPUT_NAME, onnx_graph
 
 #: Runs a network once; returns its output map, or whatever it finds where it is no network of ours.
 Run = Callable[[], Any]

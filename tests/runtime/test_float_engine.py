@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
 from tinier_yolo.errors import UsageError, WeightsError
-from tinier_yolo.runtime import onnx_graph
 from tinier_yolo.runtime.benchmark import random_parameters
 from tinier_yolo.runtime.float_engine import FloatEngine
 
@@ -44,7 +43,7 @@ class TestAgainstOpenCVsImporter:
 
     def test_what_differs_is_the_epsilon(self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # OpenCV's importer puts 1e-6 under the root, Darknet 1e-5; with the same epsilon nothing but rounding is left.
-        monkeypatch.setattr(onnx_graph, "BATCH_NORM_EPSILON", 1e-6)
+        monkeypatch.setattr("tinier_yolo.export.onnx.BATCH_NORM_EPSILON", 1e-6)
         ours, theirs = self.outputs(root, tmp_path)
         assert np.abs(ours - theirs).max() < 1e-5 * np.abs(theirs).max()
 

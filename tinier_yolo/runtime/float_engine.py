@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import UsageError, WeightsError
-from tinier_yolo.runtime.onnx_graph import INPUT_NAME, OUTPUT_NAME, onnx_graph
+from tinier_yolo.export.onnx import INPUT_NAME, OUTPUT_NAME, onnx_graph
 
 
 class FloatEngine:

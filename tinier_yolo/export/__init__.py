@@ -1,0 +1,1 @@
+"""A network or a program in the formats of others."""
