@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from eval.fddb_overlap import Size, overlaps
 from eval.roc import Roc, last_of_each, merge_steps
-from tinier_yolo.darknet.annotations import FddbImage
+from tinier_yolo.datasets.fddb import FddbImage
 from tinier_yolo.errors import DetectionsError
 
 #: A pair is a true positive above this IoU, strictly.

@@ -17,9 +17,9 @@ from eval.plots import Line, plot_roc
 from eval.report import write_json
 from eval.roc import IMAGES_PER_FALSE_POSITIVE, Roc, read_roc, write_continuous, write_discrete
 from eval.run import Subject, read_sizes, run_detector
-from tinier_yolo.darknet.annotations import FddbFold, FddbImage, load_fddb
-from tinier_yolo.darknet.data import read_text
-from tinier_yolo.darknet.records import index_records
+from tinier_yolo.datasets.fddb import FddbFold, FddbImage, load_fddb
+from tinier_yolo.datasets.labels import read_text
+from tinier_yolo.datasets.records import index_records
 from tinier_yolo.detection.formats.fddb import read_fddb, write_fddb
 from tinier_yolo.errors import DataError, DetectionsError, PathLike
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.annotations import WIDER_ATTRIBUTES, WiderImage
+from tinier_yolo.datasets.wider import WIDER_ATTRIBUTES, WiderImage
 from tinier_yolo.errors import UsageError
 
 Heights = tuple[float, float]

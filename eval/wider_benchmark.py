@@ -17,8 +17,8 @@ from eval.report import write_json, write_precision_recall
 from eval.run import Subject, progress, run_detector
 from eval.selection import check_names, choose, wider_faces
 from eval.wider_face import SUBSETS, evaluate
-from tinier_yolo.darknet.annotations import WiderImage, load_wider_split, load_wider_subset
-from tinier_yolo.darknet.records import index_records
+from tinier_yolo.datasets.records import index_records
+from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
 from tinier_yolo.detection.formats.wider import read_wider, write_wider
 from tinier_yolo.errors import DetectionsError, PathLike, UsageError
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.average_precision import PrecisionRecall, counts_at_scores
-from tinier_yolo.darknet.annotations import WiderImage
+from tinier_yolo.datasets.wider import WiderImage
 
 SUBSETS = ("easy", "medium", "hard")
 #: A detection finds an annotation from this IoU on.

@@ -19,7 +19,7 @@ from eval.report import write_json, write_precision_recall
 from eval.roc import Roc, write_discrete
 from eval.run import Run, Subject, run_detector
 from eval.selection import check_names, choose
-from tinier_yolo.darknet.data import Sample, load_data, load_samples
+from tinier_yolo.datasets.labels import Sample, load_data, load_samples
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError, PathLike
 

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tinier_yolo.darknet.annotations import WiderImage, load_wider_split, load_wider_text, wider_sample
-from tinier_yolo.darknet.data import sibling_path
+from tinier_yolo.datasets.labels import sibling_path
+from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_text, wider_sample
 from tinier_yolo.errors import DataError, TinierYoloError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.media.images import read_image

@@ -13,7 +13,7 @@ from tests import red_detector
 from tests.eval.wider_files import write_ground_truth
 from tinier_yolo.cli import eval as verb
 from tinier_yolo.cli import main
-from tinier_yolo.darknet.annotations import WiderImage
+from tinier_yolo.datasets.wider import WiderImage
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.media.images import write_image
 

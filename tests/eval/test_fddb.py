@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from eval.fddb import evaluate
 from eval.roc import Roc, write_continuous, write_discrete
 from tests.eval import naive_fddb
-from tinier_yolo.darknet.annotations import FddbImage, load_fddb
+from tinier_yolo.datasets.fddb import FddbImage, load_fddb
 from tinier_yolo.detection.formats.fddb import read_fddb
 from tinier_yolo.errors import DetectionsError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eval.selection import check_names, choose, parse_attribute, wider_faces
-from tinier_yolo.darknet.annotations import WiderImage
+from tinier_yolo.datasets.wider import WiderImage
 from tinier_yolo.errors import UsageError
 
 ALL = (0.0, float("inf"))

@@ -10,7 +10,7 @@ from eval.run import Subject
 from eval.wider_benchmark import WiderSet, evaluate_detector, evaluate_files, load_detections
 from tests.eval.fakes import BrightDetector, draw
 from tests.eval.wider_files import write_ground_truth
-from tinier_yolo.darknet.annotations import WiderImage
+from tinier_yolo.datasets.wider import WiderImage
 from tinier_yolo.errors import DataError, DetectionsError, UsageError
 from tinier_yolo.media.images import read_image
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eval.wider_face import SUBSETS, evaluate, pixel_iou
 from tests.eval import naive_wider
-from tinier_yolo.darknet.annotations import WiderImage, load_wider_split, load_wider_subset
+from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
 from tinier_yolo.detection.formats.wider import read_wider
 
 SIDES = st.integers(0, 12)

@@ -11,7 +11,7 @@ from eval.figure import FigureOptions
 from eval.run import Subject
 from eval.yolo_benchmark import LabelledImage, evaluate_detector, load_set
 from tests.eval.fakes import BrightDetector, draw
-from tinier_yolo.darknet.data import Sample
+from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.errors import DataError
 
 # Pictures of 80x60. Two faces of 10 and of 40 pixels; a face and an ignored one; a scene without faces.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import savemat
 
-from tinier_yolo.darknet.annotations import WIDER_ATTRIBUTES, WiderImage
+from tinier_yolo.datasets.wider import WIDER_ATTRIBUTES, WiderImage
 
 
 def cells(items: Sequence[Any]) -> NDArray[np.object_]:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.networks import REGION, Block, ifq_cfg, random_image, random_parameters, random_program
 from tests.runtime.test_kernels import TWINS
-from tinier_yolo.darknet.data import load_image_list
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.datasets.labels import load_image_list
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import CfgError, UsageError
 from tinier_yolo.ifq import reference

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scripts.prepare_wider import main
-from tinier_yolo.darknet.data import load_samples
+from tinier_yolo.datasets.labels import load_samples
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinier_yolo.darknet.data import Sample, load_samples
+from tinier_yolo.datasets.labels import Sample, load_samples
 from tinier_yolo.errors import DataError
 from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.dataset import TrainingSet, ValidationSet, load_example

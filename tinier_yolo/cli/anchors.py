@@ -30,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     from tqdm import tqdm
 
-    from tinier_yolo.darknet.data import load_data, load_samples
-    from tinier_yolo.detection.anchors import cluster_anchors
+    from tinier_yolo.datasets.anchors import cluster_anchors
+    from tinier_yolo.datasets.labels import load_data, load_samples
     from tinier_yolo.detection.letterbox import Letterbox
     from tinier_yolo.errors import DataError
     from tinier_yolo.media.images import read_image

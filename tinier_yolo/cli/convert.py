@@ -26,9 +26,9 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from tinier_yolo import __version__
-    from tinier_yolo.darknet.data import load_names
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.darknet.weights import load_weights, read_header
+    from tinier_yolo.datasets.labels import load_names
     from tinier_yolo.errors import UsageError
     from tinier_yolo.quantization.convert import convert
 

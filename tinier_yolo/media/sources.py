@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tinier_yolo.darknet.data import load_image_list
+from tinier_yolo.datasets.labels import load_image_list
 from tinier_yolo.errors import DataError, MediaError, PathLike, TinierYoloError
 
 

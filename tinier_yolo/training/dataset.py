@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tinier_yolo.darknet.data import Sample
+from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError
 from tinier_yolo.training.augment import Augmentation, Image, apply_effects, draw_effects, render

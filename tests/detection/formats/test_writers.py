@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinier_yolo.darknet.data import parse_labels
+from tinier_yolo.datasets.labels import parse_labels
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.formats import FOLDER_FORMATS, FORMATS
 from tinier_yolo.detection.formats.fddb import read_fddb

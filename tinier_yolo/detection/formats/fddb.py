@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tinier_yolo.darknet.records import Record, read_records
+from tinier_yolo.datasets.records import Record, read_records
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.errors import DetectionsError, PathLike
 from tinier_yolo.files import atomic_write

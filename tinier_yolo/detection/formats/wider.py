@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tinier_yolo.darknet.records import Record
+from tinier_yolo.datasets.records import Record
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.formats.fddb import format_record, read_detections
 from tinier_yolo.errors import DetectionsError, PathLike

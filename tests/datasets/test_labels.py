@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinier_yolo.darknet.data import load_data, load_image_list, load_names, load_samples, parse_labels, sibling_path
+from tinier_yolo.datasets.labels import load_data, load_image_list, load_names, load_samples, parse_labels, sibling_path
 from tinier_yolo.errors import DataError
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinier_yolo.darknet.records import index_records, read_records
+from tinier_yolo.datasets.records import index_records, read_records
 from tinier_yolo.errors import DataError, DetectionsError
 
 COLUMNS = ("x", "score")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.data import read_text
+from tinier_yolo.datasets.labels import read_text
 from tinier_yolo.errors import DataError, PathLike, TinierYoloError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinier_yolo.detection.anchors import cluster_anchors, shape_iou
+from tinier_yolo.datasets.anchors import cluster_anchors, shape_iou
 from tinier_yolo.errors import UsageError
 
 
