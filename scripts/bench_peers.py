@@ -27,15 +27,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts.peer_runners import PEERS, Run, Workload, integer_engine, versions  # noqa: E402
+from tinier_yolo.benchmark.network import Timing, random_parameters  # noqa: E402
+from tinier_yolo.benchmark.peak import machine  # noqa: E402
 from tinier_yolo.cli.options import count, size  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
 from tinier_yolo.errors import TinierYoloError  # noqa: E402
 from tinier_yolo.files import atomic_write  # noqa: E402
 from tinier_yolo.ifq import reference  # noqa: E402
 from tinier_yolo.quantization.convert import convert  # noqa: E402
-from tinier_yolo.runtime.benchmark import Timing, random_parameters  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
-from tinier_yolo.runtime.kernels_peak import machine  # noqa: E402
 
 OURS = "tinier-yolo (integers)"
 NETWORKS = {"Tinier-YOLO": "tinier-yolo-face", "Tiny-YOLO": "tiny-yolo-face"}

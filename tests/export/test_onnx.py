@@ -8,11 +8,11 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from tinier_yolo.benchmark.network import random_parameters
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import CfgError
 from tinier_yolo.export.onnx import onnx_graph
-from tinier_yolo.runtime.benchmark import random_parameters
 
 HEAD = "[net]\nwidth={width}\nheight={height}\nchannels=2\n"
 

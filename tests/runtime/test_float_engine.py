@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tinier_yolo.benchmark.network import random_parameters
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
 from tinier_yolo.errors import UsageError, WeightsError
-from tinier_yolo.runtime.benchmark import random_parameters
 from tinier_yolo.runtime.float_engine import FloatEngine
 
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from tests.networks import Block, ifq_cfg, random_image, random_program
 from tests.runtime.test_kernels import POOLS, assert_all_equal, random_case
+from tinier_yolo.benchmark.peak import machine
 from tinier_yolo.ifq import reference
 from tinier_yolo.ifq.program import QuantizedLayer
 from tinier_yolo.runtime import kernels_lookup, kernels_parallel, packing_lookup, steps
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES
-from tinier_yolo.runtime.kernels_peak import machine
 
 pytestmark = pytest.mark.skipif(not BITS, reason="this machine has no instruction to look up bytes with")
 

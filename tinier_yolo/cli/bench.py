@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinier_yolo.cli.options import count, size
@@ -25,15 +24,6 @@ cached finds them there. Of a video the first frames are measured: decoding (wit
 network, and everything after it. The first two are done in a thread, ahead of the others, so that frames/s is more than
 the sum of the parts allows; their times are those without the others beside them. "possible" is the speed of decoding
 and letterboxing alone, in one thread.
-"""
-#: A process that is ``tinier-yolo`` with its arguments and prints, last of all, the most memory that it has held.
-_START = """
-import sys
-from tinier_yolo.cli import main
-code = main(sys.argv[1:])
-from tinier_yolo.runtime.benchmark import peak_memory
-print(peak_memory() or 0)
-sys.exit(code)
 """
 
 
@@ -69,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     if args.video:
         report["video"] = _video(args.video, program, network, args.threads)
     if not args.no_startup:
-        report["start"] = _start_up(program, network)
+        from tinier_yolo.benchmark.start_up import start_up
+
+        report["start"] = start_up(program, network)
     print(json.dumps(report, indent=2) if args.json else "\n".join(_table(report)))
     return 0
 
@@ -81,9 +73,9 @@ def _load(path: str | None) -> Program:
 
 
 def _random_program(cfg: str) -> Program:
+    from tinier_yolo.benchmark.network import random_parameters
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.quantization.convert import convert
-    from tinier_yolo.runtime.benchmark import random_parameters
 
     network = Network.load(cfg)
     names = [f"class {number}" for number in range(network.region.classes)]
@@ -99,9 +91,9 @@ def _resized(network: Network, given: int | tuple[int, int] | None) -> Network:
 def _measure(program: Program, network: Network, threads: int, runs: int) -> dict[str, Any]:
     import numpy as np
 
-    from tinier_yolo.runtime.benchmark import time_network
+    from tinier_yolo.benchmark.network import time_network
+    from tinier_yolo.benchmark.peak import machine, pattern_peak, popcount_peak
     from tinier_yolo.runtime.engine import Engine
-    from tinier_yolo.runtime.kernels_peak import machine, pattern_peak, popcount_peak
 
     channels, height, width = network.input
     image = np.random.default_rng(0).integers(0, 256, (height, width, channels)).astype(np.uint8)
@@ -123,48 +115,11 @@ def _measure(program: Program, network: Network, threads: int, runs: int) -> dic
 
 
 def _video(path: str, program: Program, network: Network, threads: int) -> dict[str, Any]:
-    from tinier_yolo.media.benchmark import time_video
+    from tinier_yolo.benchmark.video import time_video
     from tinier_yolo.runtime.engine import Engine
 
     engine = Engine(program, threads)
     return asdict(time_video(path, engine, network, program.class_names, program.fraction_bits))
-
-
-def _start_up(program: Program, network: Network) -> dict[str, float]:
-    # Two processes after each other, with a cache of their own that is empty for the first.
-    import os
-    import subprocess
-    import sys
-    import tempfile
-    import time
-
-    import numpy as np
-
-    from tinier_yolo.media.images import write_image
-
-    report = {}
-    _, height, width = network.input
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        model, image = Path(folder) / "model.ifq", Path(folder) / "image.png"
-        program.save(model)
-        write_image(image, np.zeros((height, width, 3), np.uint8))
-        options = [
-            "--model",
-            str(model),
-            "--size",
-            f"{width}x{height}",
-            "--no-save",
-            "--out",
-            str(Path(folder) / "out"),
-        ]
-        command = [sys.executable, "-c", _START, "detect", str(image), *options]
-        environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        for name in ("cold", "cached"):
-            start = time.perf_counter()
-            done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
-            report[name] = time.perf_counter() - start
-            report["peak_memory"] = int(done.stdout.split()[-1])  # That of the second one stays: nothing is compiled.
-    return report
 
 
 def _table(report: dict[str, Any]) -> Iterator[str]:

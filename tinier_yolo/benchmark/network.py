@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,13 +85,3 @@ def random_parameters(network: Network, seed: int = 0) -> Parameters:
         return rng.normal(name == "scales", 0.2, shape).astype(np.float32)
 
     return tuple({name: array(name, shape) for name, shape in layer.parameters} for layer in network.layers)
-
-
-def peak_memory() -> int | None:
-    """The most bytes of memory that this process has held at once (its resident set); None where nobody says."""
-    try:
-        # Not getrusage: what that calls the peak is at least the memory of the process that has started this one.
-        found = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None

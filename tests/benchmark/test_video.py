@@ -10,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from tests import small_ifq
+from tinier_yolo.benchmark import video as benchmark
+from tinier_yolo.benchmark.video import time_video
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.detection.detector import Detector, Prepared
 from tinier_yolo.errors import MediaError
-from tinier_yolo.media import benchmark
-from tinier_yolo.media.benchmark import time_video
 from tinier_yolo.media.video import VideoWriter
 
 NETWORK = Network.parse(small_ifq.CFG).resized(64, 32)

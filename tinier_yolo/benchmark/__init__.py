@@ -1,0 +1,1 @@
+"""How fast this machine detects: the network step by step, videos, the start of the program, and the most it could."""
