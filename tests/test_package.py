@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tinier_yolo
-from tinier_yolo import models
+from tinier_yolo import shipped
 from tinier_yolo.errors import UsageError
 
 
@@ -35,9 +35,9 @@ def test_the_default_model_is_in_the_package_or_beside_it(
     place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = (tmp_path / "tinier_yolo" / "weights", tmp_path / "weights")
-    monkeypatch.setattr(models, "_FOLDERS", folders)
+    monkeypatch.setattr(shipped, "_FOLDERS", folders)
     with pytest.raises(UsageError, match="--model FILE"):
-        models.default_model()
+        shipped.default_model()
     folders[place].mkdir(parents=True)
-    (folders[place] / models.DEFAULT_MODEL).touch()
-    assert models.default_model() == folders[place] / models.DEFAULT_MODEL
+    (folders[place] / shipped.DEFAULT_MODEL).touch()
+    assert shipped.default_model() == folders[place] / shipped.DEFAULT_MODEL

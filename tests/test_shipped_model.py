@@ -13,7 +13,7 @@ from tinier_yolo import Detector
 from tinier_yolo.cli import main
 from tinier_yolo.detection.boxes import iou
 from tinier_yolo.media.images import read_image
-from tinier_yolo.models import default_model
+from tinier_yolo.shipped import default_model
 
 #: The face of matplotlib's grace_hopper.jpg, forehead to chin: x1, y1, x2, y2 in pixels.
 FACE = np.array([[195, 120, 345, 345]])

@@ -17,13 +17,13 @@ from tinier_yolo.errors import CfgError, UsageError
 from tinier_yolo.ifq import reference
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.media.images import read_image
-from tinier_yolo.models import default_model
 from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.fixed_point import FixedPoint
 from tinier_yolo.quantization.float64 import evaluate
 from tinier_yolo.runtime import engine as engine_module
 from tinier_yolo.runtime import kernels_image, kernels_parallel
 from tinier_yolo.runtime.engine import Engine
+from tinier_yolo.shipped import default_model
 
 
 @pytest.mark.parametrize(

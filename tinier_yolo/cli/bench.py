@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tinier_yolo.cli.options import count, size
-from tinier_yolo.models import default_model
+from tinier_yolo.shipped import default_model
 
 if TYPE_CHECKING:
     from tinier_yolo.darknet.network import Network

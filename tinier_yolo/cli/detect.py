@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from tinier_yolo.cli.options import size
 from tinier_yolo.detection.formats import FOLDER_FORMATS, FORMATS
 from tinier_yolo.errors import TinierYoloError
-from tinier_yolo.models import default_model
+from tinier_yolo.shipped import default_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from tinier_yolo.detection.detector import Detector, Prepared
     from tinier_yolo.media.display import Window
-    from tinier_yolo.media.output_folder import OutputFolder
     from tinier_yolo.media.sources import Source
     from tinier_yolo.media.video import VideoReader
+    from tinier_yolo.output_folder import OutputFolder
 
     Picture = NDArray[np.uint8]
 
@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
         TinierYoloError: the model or the options are bad, or the output folder cannot be written.
     """
     from tinier_yolo.detection.detector import Detector, check_thresholds
-    from tinier_yolo.media.output_folder import OutputFolder
     from tinier_yolo.media.sources import expand
+    from tinier_yolo.output_folder import OutputFolder
 
     check_thresholds(args.thresh, args.nms)
     sources, problems = expand(args.sources, skip=args.out)

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TinierYoloError: bad options, bad input, or results that cannot be written.
     """
-    from tinier_yolo.media.output_folder import OutputFolder
+    from tinier_yolo.output_folder import OutputFolder
 
     OutputFolder(args.out).check()
     summary = {"fddb": _fddb, "wider": _wider, "voc": _voc}[args.benchmark](args)

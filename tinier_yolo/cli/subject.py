@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinier_yolo.errors import PathLike, UsageError
-from tinier_yolo.models import default_model
+from tinier_yolo.shipped import default_model
 
 if TYPE_CHECKING:
     from eval.run import FaceDetector, Subject

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.errors import UsageError
-    from tinier_yolo.media.output_folder import OutputFolder
+    from tinier_yolo.output_folder import OutputFolder
 
     network = Network.load(args.cfg)
     OutputFolder(args.out).check()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tinier_yolo.errors import MediaError
-from tinier_yolo.media.output_folder import OutputFolder
+from tinier_yolo.output_folder import OutputFolder
 
 
 def test_the_second_file_of_a_name_gets_a_number(tmp_path: Path) -> None:
