@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.ifq import reference
-from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer, accumulator_limit
+from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 from tinier_yolo.ifq.substructures import integer_chain
+from tinier_yolo.ifq.tensors import accumulator_limit, pack_bits
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,14 @@ def random_program(text: str, rng: np.random.Generator, image: NDArray[np.uint8]
         limit = accumulator_limit(convolution, bits)
         thresholds = _thresholds(rng, sums, (1 << substructure.quantizer.bits) - 1, limit)
         flips = rng.random(convolution.filters) < 0.5
-        packed = np.packbits(signs > 0, bitorder="little")
+        packed = pack_bits(signs > 0)
         layers.append(QuantizedLayer(convolution, bits, packed, pool, substructure.quantizer.bits, thresholds, flips))
         levels, bits = reference.quantize(sums, thresholds, flips), substructure.quantizer.bits
     filters = last.convolution.filters
     signs = rng.choice(np.array([-1, 1], np.int8), last.convolution.weight_shape)
     multipliers = rng.integers(-(1 << 14), 1 << 14, filters).astype(np.int32)
     biases = rng.integers(-(1 << 20), 1 << 20, filters).astype(np.int32)
-    output = OutputLayer(last.convolution, bits, np.packbits(signs > 0, bitorder="little"), multipliers, biases)
+    output = OutputLayer(last.convolution, bits, pack_bits(signs > 0), multipliers, biases)
     return Program(network, tuple(layers), output, ("face",), 14)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from tests.networks import REGION, Block, ifq_cfg, random_parameters
+from tests.networks import REGION, Block, ifq_cfg, random_image, random_parameters, random_program
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.errors import ProgramError
+from tinier_yolo.errors import CfgError, ProgramError
 from tinier_yolo.ifq import container
 from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
+from tinier_yolo.ifq.substructures import integer_chain
 from tinier_yolo.quantization.convert import convert
 
 
@@ -69,6 +70,34 @@ def test_metadata(tinier: Program) -> None:
     assert json.loads(metadata["provenance"])["weights"] == "ifq-tinier-yolo-face.weights"
     assert json.loads(metadata["proof"])["channels"] == 1528
     assert len(metadata["sha256"]) == 64
+
+
+def test_the_shapes_of_its_maps_are_those_of_the_network(tinier: Program) -> None:
+    for height, width in ((416, 416), (32, 320), (224, 160)):
+        resized = tinier.network.resized(width, height)
+        chain = integer_chain(resized)
+        expected = (resized.input, *(part.layers[-1].output for part in chain[:-1]), chain[-1].convolution.output)
+        shapes = tinier.shapes(height, width)
+        assert shapes == expected
+        for part, layer, shape in zip(chain, (*tinier.layers, tinier.output), shapes, strict=False):
+            assert layer.convolved(shape) == part.convolution.output
+            assert layer.macs(shape) == part.convolution.macs
+
+
+def test_sizes_that_the_network_cannot_take(tinier: Program) -> None:
+    for height, width, problem in (
+        (416, 400, "multiple of the network's stride"),
+        (0, 416, "bad size"),
+        (1 << 20, 32, "bad size"),
+    ):
+        with pytest.raises(CfgError, match=problem):
+            tinier.shapes(height, width)
+    rng = np.random.default_rng(0)
+    text = ifq_cfg([Block(4, padding=0), Block(4, padding=0)], 16, 16)
+    program = random_program(text, rng, random_image(rng, 16, 16))
+    assert program.shapes(5, 6)[-1] == (6, 1, 2)
+    with pytest.raises(CfgError, match=r"line \d+.*: the map has become too small or too large \(found 3x2x4 -> 1x0x4"):
+        program.shapes(4, 5)
 
 
 def test_it_is_a_safetensors_file(tmp_path: Path, tinier: Program) -> None:

@@ -12,7 +12,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import ConversionError
 from tinier_yolo.ifq import reference
-from tinier_yolo.ifq.program import MAX_LIMIT
+from tinier_yolo.ifq.tensors import MAX_LIMIT
 from tinier_yolo.quantization import convert as convert_module
 from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.float64 import evaluate

@@ -17,6 +17,7 @@ from tinier_yolo.errors import CfgError, ConversionError
 from tinier_yolo.ifq import reference
 from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 from tinier_yolo.ifq.substructures import integer_chain
+from tinier_yolo.ifq.tensors import pack_bits
 from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup, kernels_rows
 from tinier_yolo.runtime.engine import Engine
 
@@ -160,7 +161,7 @@ def test_red_is_not_blue() -> None:
     mirrored = QuantizedLayer(
         first.convolution,
         first.input_bits,
-        np.packbits(signs > 0, bitorder="little"),
+        pack_bits(signs > 0),
         first.pool,
         first.bits,
         first.thresholds,

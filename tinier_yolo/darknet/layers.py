@@ -34,6 +34,11 @@ class Shape(NamedTuple):
         return f"{self.width}x{self.height}x{self.channels}"
 
 
+def windows(side: int, size: int, stride: int, padding: int) -> int:
+    """How many windows of ``size`` cells stand along a side, with ``padding`` cells added at both ends together."""
+    return (side + padding - size) // stride + 1
+
+
 #: Name and shape of one array of a layer.
 Parameter = tuple[str, tuple[int, ...]]
 
@@ -85,7 +90,17 @@ class Convolutional(Layer):
     @property
     def macs(self) -> int:
         """One for each weight at each output cell."""
-        return math.prod(self.weight_shape) * self.output.height * self.output.width
+        return self.macs_for(self.input)
+
+    def macs_for(self, shape: Shape) -> int:
+        """The same where the input map has this shape."""
+        output = self.output_for(shape)
+        return math.prod(self.weight_shape) * output.height * output.width
+
+    def output_for(self, shape: Shape) -> Shape:
+        """The shape of the output map where the input map has this shape."""
+        sides = (windows(side, self.size, self.stride, 2 * self.padding) for side in shape[1:])
+        return Shape(self.filters, *sides)
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,10 @@ class MaxPool(Layer):
     size: int
     stride: int
     padding: int
+
+    def output_for(self, shape: Shape) -> Shape:
+        """The shape of the output map where the input map has this shape."""
+        return Shape(shape.channels, *(windows(side, self.size, self.stride, self.padding) for side in shape[1:]))
 
 
 @dataclass(frozen=True)

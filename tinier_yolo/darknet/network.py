@@ -24,6 +24,7 @@ from tinier_yolo.darknet.layers import (
     Region,
     Shape,
     Softmax,
+    windows,
 )
 from tinier_yolo.errors import CfgError, PathLike
 
@@ -91,7 +92,9 @@ class Network:
         """
         sections = parse_cfg(text, path)
         options = _net_options(sections[0])
-        return cls(options, _resolve(sections, options), sections, text, path)
+        network = cls(options, _resolve(sections, options), sections, text, path)
+        network.check_size(options.width, options.height)
+        return network
 
     def resized(self, width: int, height: int) -> Network:
         """The same network for an input of another size.
@@ -101,9 +104,23 @@ class Network:
         """
         if (width, height) == (self.options.width, self.options.height):
             return self
-        _check_size(self.sections[0], width, height)
+        self.check_size(width, height)
         options = replace(self.options, width=width, height=height)
         return replace(self, options=options, layers=_resolve(self.sections, options))
+
+    def check_size(self, width: int, height: int) -> None:
+        """Check the size of an input, which the output map of a detector divides into whole cells.
+
+        Raises:
+            CfgError: it is not a multiple of the network's stride, or beyond the limits.
+        """
+        section = self.sections[0]
+        _check_size(section, width, height)
+        if isinstance(self.layers[-1], Region):
+            for key, side in (("width", width), ("height", height)):
+                if side % self.stride:
+                    problem = "the size is not a multiple of the network's stride"
+                    raise section.error(problem, key, expected=f"k * {self.stride}", found=side)
 
     @property
     def input(self) -> Shape:
@@ -182,6 +199,16 @@ def _check_size(section: Section, width: int, height: int) -> None:
             raise section.error("bad size", key, expected=f"1..{MAX_DIMENSION}", found=value)
 
 
+def check_map(section: Section, before: Shape, after: Shape) -> None:
+    """Check the shape of a map that the layer of a section makes of another.
+
+    Raises:
+        CfgError: it has a side without cells or with too many.
+    """
+    if not all(1 <= side <= MAX_DIMENSION for side in after[1:]):
+        raise section.error("the map has become too small or too large", found=f"{before} -> {after}")
+
+
 def _resolve(sections: tuple[Section, ...], options: NetOptions) -> tuple[Layer, ...]:
     shape = Shape(options.channels, options.height, options.width)
     layers: list[Layer] = []
@@ -191,19 +218,11 @@ def _resolve(sections: tuple[Section, ...], options: NetOptions) -> tuple[Layer,
         if layers and isinstance(layers[-1], Region):
             raise section.error("a section after [region]", expected="[region] last")
         layer = _CREATORS[section.name](section, shape)
-        if not all(1 <= side <= MAX_DIMENSION for side in layer.output[1:]):
-            raise section.error("the map has become too small or too large", found=f"{shape} -> {layer.output}")
+        check_map(section, shape, layer.output)
         layers.append(layer)
         shape = layer.output
     if not layers:
         raise sections[0].error("a network without layers")
-    if isinstance(layers[-1], Region):
-        stride = math.prod(layer.stride for layer in layers if isinstance(layer, Convolutional | MaxPool))
-        for key, side in (("width", options.width), ("height", options.height)):
-            if side % stride:
-                raise sections[0].error(
-                    "the size is not a multiple of the network's stride", key, expected=f"k * {stride}", found=side
-                )
     return tuple(layers)
 
 
@@ -233,7 +252,7 @@ def _convolutional(section: Section, shape: Shape) -> Convolutional:
     padding = size // 2 if section.flag("pad") else section.integer("padding", 0)
     if not 0 <= padding <= size:
         raise section.error("bad value", "padding", expected=f"0..{size}", found=padding)
-    output = Shape(filters, *((side + 2 * padding - size) // stride + 1 for side in shape[1:]))
+    output = Shape(filters, *(windows(side, size, stride, 2 * padding) for side in shape[1:]))
     return Convolutional(
         section,
         shape,
@@ -254,7 +273,7 @@ def _maxpool(section: Section, shape: Shape) -> MaxPool:
     padding = section.integer("padding", size - 1)
     if not 0 <= padding < 2 * size:
         raise section.error("bad value", "padding", expected=f"0..{2 * size - 1}", found=padding)
-    output = Shape(shape.channels, *((side + padding - size) // stride + 1 for side in shape[1:]))
+    output = Shape(shape.channels, *(windows(side, size, stride, padding) for side in shape[1:]))
     return MaxPool(section, shape, output, size=size, stride=stride, padding=padding)
 
 

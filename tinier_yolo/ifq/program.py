@@ -1,17 +1,8 @@
-"""Program: a network as integers alone, what conversion makes and the runtime runs; its file is the .ifq.
-
-Tensors of the file, ``N`` being the number of the substructure from 0:
-
-    N.weights      uint8    sign bits (1 for +1) in (filter, channel, row, column) order, lowest bit first
-    N.thresholds   int16/32 (filters, 2^k - 1), ascending: level = how many of them the accumulator exceeds
-    N.multipliers, N.biases  int32 (filters,), of the last one: output = multiplier * accumulator + bias
-    flips          uint8    one bit a filter of all layers, lowest first; where set, level = 2^k - 1 - how many
-"""
+"""Program: a network as integers alone, what conversion makes and the runtime runs; its file is the .ifq."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,19 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.layers import Convolutional, MaxPool
-from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.layers import Convolutional, MaxPool, Shape
+from tinier_yolo.darknet.network import Network, check_map
 from tinier_yolo.errors import PathLike, ProgramError, TinierYoloError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.ifq import container
-from tinier_yolo.ifq.substructures import Substructure, integer_chain, refusal
+from tinier_yolo.ifq.substructures import Substructure, integer_chain
+from tinier_yolo.ifq.tensors import (
+    TensorType,
+    accumulator_limit,
+    bit_tensor,
+    input_bits,
+    pack_bits,
+    substructure_tensors,
+    unpack_bits,
+)
 
 Int32 = NDArray[np.int32]
-
-#: The bits of a level of the image, which is the first map.
-IMAGE_BITS = 8
-#: Accumulators beyond this would make the exhaustive proof long and leave int32 behind in the kernels.
-MAX_LIMIT = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +45,31 @@ class BinaryConvolution:
     packed: NDArray[np.uint8]
 
     @property
+    def sign_bits(self) -> NDArray[np.bool_]:
+        """The weights (filters, channels, size, size): True for +1, False for -1; unpacked anew at each call."""
+        return unpack_bits(self.packed, self.convolution.weight_shape)
+
+    @property
     def signs(self) -> NDArray[np.int8]:
-        """The weights, int8 (filters, channels, size, size), +1 or -1."""
-        shape = self.convolution.weight_shape
-        bits = np.unpackbits(self.packed, count=math.prod(shape), bitorder="little")
-        return (2 * bits.astype(np.int8) - 1).reshape(shape)
+        """The weights as numbers, int8 (filters, channels, size, size), +1 or -1."""
+        return 2 * self.sign_bits.astype(np.int8) - 1
 
     @property
     def limit(self) -> int:
         """The greatest absolute value that an accumulator can have."""
         return accumulator_limit(self.convolution, self.input_bits)
+
+    def convolved(self, shape: Shape) -> Shape:
+        """The shape of its accumulators, before any pool, where its input map has this shape."""
+        return self.convolution.output_for(shape)
+
+    def output(self, shape: Shape) -> Shape:
+        """The shape of its output map where its input map has this shape."""
+        return self.convolved(shape)
+
+    def macs(self, shape: Shape) -> int:
+        """Multiply-accumulates for an input map of this shape."""
+        return self.convolution.macs_for(shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +87,11 @@ class QuantizedLayer(BinaryConvolution):
     bits: int
     thresholds: Int32
     flips: NDArray[np.bool_]
+
+    def output(self, shape: Shape) -> Shape:
+        """The shape of its output map, pooled where it has a pool, where its input map has this shape."""
+        convolved = self.convolved(shape)
+        return convolved if self.pool is None else self.pool.output_for(convolved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +159,20 @@ class Program:
             raise ProgramError("metadata that contradict each other", path=path)
         return program
 
+    def shapes(self, height: int, width: int) -> tuple[Shape, ...]:
+        """The shapes of all maps for an image of this size: the image's, each layer's output, the program's output.
+
+        Raises:
+            CfgError: the network cannot take the size.
+        """
+        self.network.check_size(width, height)
+        shapes = [Shape(self.network.input.channels, height, width)]
+        for layer in (*self.layers, self.output):
+            shape = layer.output(shapes[-1])
+            check_map(layer.convolution.section, shapes[-1], shape)
+            shapes.append(shape)
+        return tuple(shapes)
+
     def to_bytes(self) -> bytes:
         """The bytes of its .ifq file, the same for the same program."""
         return container.pack(_tensors(self), _texts(self))
@@ -161,28 +190,6 @@ class Program:
     def metadata(self) -> dict[str, str]:
         """The metadata of its .ifq file, format, version and checksum among them."""
         return container.unpack(self.to_bytes())[1]
-
-
-def accumulator_limit(convolution: Convolutional, input_bits: int) -> int:
-    """The greatest absolute value of a sum of +-levels: the highest level times the weights of a filter.
-
-    Raises:
-        ConversionError: it is beyond MAX_LIMIT.
-    """
-    limit = ((1 << input_bits) - 1) * math.prod(convolution.weight_shape[1:])
-    if limit > MAX_LIMIT:
-        raise refusal(convolution, f"an accumulator that reaches {limit}, beyond {MAX_LIMIT}")
-    return limit
-
-
-def packed_size(convolution: Convolutional) -> int:
-    """The bytes of its sign bits."""
-    return -(-math.prod(convolution.weight_shape) // 8)
-
-
-def threshold_type(limit: int) -> type[np.int16] | type[np.int32]:
-    """The narrowest type that holds every threshold, which lie within [-limit - 1, limit + 1]."""
-    return np.int16 if limit + 1 <= np.iinfo(np.int16).max else np.int32
 
 
 def _texts(program: Program) -> dict[str, str]:
@@ -203,31 +210,32 @@ def _json(value: object) -> str:
 
 
 def _tensors(program: Program) -> dict[str, NDArray[Any]]:
+    chain = integer_chain(program.network)
     tensors: dict[str, NDArray[Any]] = {}
-    for number, layer in enumerate((*program.layers, program.output)):
-        tensors[f"{number}.weights"] = layer.packed
-        if isinstance(layer, QuantizedLayer):
-            tensors[f"{number}.thresholds"] = layer.thresholds.astype(threshold_type(layer.limit))
-        elif isinstance(layer, OutputLayer):
-            tensors[f"{number}.multipliers"] = layer.multipliers
-            tensors[f"{number}.biases"] = layer.biases
+    for number, (substructure, layer) in enumerate(zip(chain, (*program.layers, program.output), strict=True)):
+        kinds = substructure_tensors(substructure, layer.input_bits)
+        for name, (kind, _) in kinds.items():
+            array: NDArray[Any] = layer.packed if name == "weights" else getattr(layer, name)
+            tensors[f"{number}.{name}"] = array.astype(kind, copy=False)
     flips = [layer.flips for layer in program.layers]
-    tensors["flips"] = np.packbits(np.concatenate([*flips, np.zeros(0, np.bool_)]), bitorder="little")
+    tensors["flips"] = pack_bits(np.concatenate([*flips, np.zeros(0, np.bool_)]))
     return tensors
 
 
 def _build(tensors: dict[str, NDArray[Any]], metadata: Mapping[str, str], path: PathLike) -> Program:
     network = Network.parse(metadata["cfg"], str(path))
-    *quantized, last = integer_chain(network)
-    filters = [substructure.convolution.filters for substructure in quantized]
-    bitmap = _take(tensors, "flips", np.uint8, (-(-sum(filters) // 8),))
-    flips = np.unpackbits(bitmap, count=sum(filters), bitorder="little").astype(np.bool_)
+    chain = integer_chain(network)
+    filters = [substructure.convolution.filters for substructure in chain[:-1]]
+    flips = unpack_bits(_take(tensors, "flips", bit_tensor(sum(filters))), (sum(filters),))
+    own_flips = np.split(flips, np.cumsum(filters))
     layers: list[QuantizedLayer] = []
-    bits = IMAGE_BITS
-    for number, (substructure, own) in enumerate(zip(quantized, np.split(flips, np.cumsum(filters)), strict=False)):
-        layers.append(_quantized_layer(tensors, number, substructure, bits, own))
-        bits = layers[-1].bits
-    output = _output_layer(tensors, len(layers), last.convolution, bits)
+    for number, (substructure, bits) in enumerate(zip(chain, input_bits(chain), strict=True)):
+        kinds = substructure_tensors(substructure, bits)
+        own = {name: _take(tensors, f"{number}.{name}", kind) for name, kind in kinds.items()}
+        if substructure.quantizer is not None:
+            layers.append(_quantized_layer(own, number, substructure, bits, own_flips[number]))
+        else:
+            output = _output_layer(own, number, substructure.convolution, bits)
     if tensors:
         raise ValueError(f"tensor {next(iter(tensors))} belongs to no layer")
     names, provenance, proof = (json.loads(metadata[key]) for key in ("names", "provenance", "proof"))
@@ -235,31 +243,30 @@ def _build(tensors: dict[str, NDArray[Any]], metadata: Mapping[str, str], path: 
 
 
 def _quantized_layer(
-    tensors: dict[str, NDArray[Any]], number: int, substructure: Substructure, bits: int, flips: NDArray[np.bool_]
+    tensors: Mapping[str, NDArray[Any]], number: int, substructure: Substructure, bits: int, flips: NDArray[np.bool_]
 ) -> QuantizedLayer:
     convolution, quantizer = substructure.convolution, substructure.quantizer
     assert quantizer is not None, "integer_chain lets no other through"
+    thresholds = tensors["thresholds"].astype(np.int32)
     limit = accumulator_limit(convolution, bits)
-    packed = _take(tensors, f"{number}.weights", np.uint8, (packed_size(convolution),))
-    shape = (convolution.filters, (1 << quantizer.bits) - 1)
-    thresholds = _take(tensors, f"{number}.thresholds", threshold_type(limit), shape).astype(np.int32)
     if (np.diff(thresholds, axis=1) < 0).any() or (np.abs(thresholds) > limit + 1).any():
         raise ValueError(f"{number}.thresholds are out of order or range")
-    return QuantizedLayer(convolution, bits, packed, substructure.pool, quantizer.bits, thresholds, flips)
+    packed, pool = tensors["weights"], substructure.pool
+    return QuantizedLayer(convolution, bits, packed, pool, quantizer.bits, thresholds, flips)
 
 
-def _output_layer(tensors: dict[str, NDArray[Any]], number: int, convolution: Convolutional, bits: int) -> OutputLayer:
-    packed = _take(tensors, f"{number}.weights", np.uint8, (packed_size(convolution),))
-    multipliers = _take(tensors, f"{number}.multipliers", np.int32, (convolution.filters,))
-    biases = _take(tensors, f"{number}.biases", np.int32, (convolution.filters,))
+def _output_layer(
+    tensors: Mapping[str, NDArray[Any]], number: int, convolution: Convolutional, bits: int
+) -> OutputLayer:
+    multipliers, biases = tensors["multipliers"], tensors["biases"]
     limit = accumulator_limit(convolution, bits)
     if (np.abs(multipliers.astype(np.int64)) * limit + np.abs(biases.astype(np.int64)) > np.iinfo(np.int32).max).any():
         raise ValueError(f"{number}.multipliers let the output leave int32")
-    return OutputLayer(convolution, bits, packed, multipliers, biases)
+    return OutputLayer(convolution, bits, tensors["weights"], multipliers, biases)
 
 
-def _take(tensors: dict[str, NDArray[Any]], name: str, kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+def _take(tensors: dict[str, NDArray[Any]], name: str, expected: TensorType) -> NDArray[Any]:
     array = tensors.pop(name)
-    if array.dtype != kind or array.shape != shape:
-        raise ValueError(f"{name} is {array.dtype} {array.shape}, not {np.dtype(kind)} {shape}")
+    if array.dtype != expected.kind or array.shape != expected.shape:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}, not {expected}")
     return array

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from tinier_yolo.darknet.layers import Activation, Connected, Convolutional, Cost, Dropout, Layer, MaxPool, Region
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import ConversionError
-from tinier_yolo.ifq.program import IMAGE_BITS, accumulator_limit, packed_size, threshold_type
 from tinier_yolo.ifq.substructures import integer_chain
+from tinier_yolo.ifq.tensors import bit_tensor, input_bits, substructure_tensors
 
 _FLOAT_BITS = 32
 
@@ -83,21 +83,20 @@ def _name(layer: Layer) -> str:
 def _integer_form(network: Network) -> Mapping[int, tuple[int, int | None]]:
     # Bytes in the .ifq and bits of the output map, by layer: sign bits, then thresholds and flips in place of biases
     # and batch norm, and no map before them. Empty for a network that has no integer program.
-
     form: dict[int, tuple[int, int | None]] = {}
-    bits = IMAGE_BITS
     try:
-        for part in integer_chain(network):
-            filters, quantizer = part.convolution.filters, part.quantizer
+        chain = integer_chain(network)
+        for part, bits in zip(chain, input_bits(chain), strict=True):
+            sizes = {name: tensor.nbytes for name, tensor in substructure_tensors(part, bits).items()}
+            weights = sizes.pop("weights")
+            rest = sum(sizes.values())
             places = range(part.start, part.start + len(part.layers))
             form |= dict.fromkeys(places, (0, None))
-            form[part.start] = packed_size(part.convolution), None
-            if quantizer is not None:
-                width = threshold_type(accumulator_limit(part.convolution, bits))().itemsize
-                bits = quantizer.bits
-                form[places[-1]] = filters * ((1 << bits) - 1) * width + -(-filters // 8), bits
+            if part.quantizer is not None:
+                form[part.start] = weights, None
+                form[places[-1]] = rest + bit_tensor(part.convolution.filters).nbytes, part.quantizer.bits
             else:
-                form[part.start] = packed_size(part.convolution) + 2 * 4 * filters, None
+                form[part.start] = weights + rest, None
                 form[places[-1]] = form[places[-1]][0], _FLOAT_BITS
     except ConversionError:
         return {}

@@ -11,8 +11,9 @@ from tinier_yolo.darknet.layers import Activation
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import ConversionError
-from tinier_yolo.ifq.program import IMAGE_BITS, OutputLayer, Program, QuantizedLayer, accumulator_limit
+from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 from tinier_yolo.ifq.substructures import Substructure, integer_chain, refusal
+from tinier_yolo.ifq.tensors import IMAGE_BITS, accumulator_limit, pack_bits
 from tinier_yolo.quantization.float64 import IMAGE_STEP, RealSubstructure
 from tinier_yolo.quantization.hwgq import quantizer_for
 from tinier_yolo.quantization.integrated import integer_thresholds
@@ -82,7 +83,7 @@ def _convert_quantized(
     layer = QuantizedLayer(
         convolution=convolution,
         input_bits=bits,
-        packed=np.packbits(real.signs > 0, bitorder="little"),
+        packed=pack_bits(real.signs > 0),
         pool=substructure.pool,
         bits=quantizer.bits,
         thresholds=thresholds.astype(np.int32),
@@ -96,8 +97,7 @@ def _convert_last(
 ) -> OutputLayer:
     real, limit = _real(substructure, parameters, step), accumulator_limit(substructure.convolution, bits)
     multipliers, biases = fixed_point_output(substructure.start, real, fraction_bits, limit)
-    packed = np.packbits(real.signs > 0, bitorder="little")
-    return OutputLayer(substructure.convolution, bits, packed, multipliers, biases)
+    return OutputLayer(substructure.convolution, bits, pack_bits(real.signs > 0), multipliers, biases)
 
 
 def _real(substructure: Substructure, parameters: Parameters, step: float) -> RealSubstructure:

@@ -246,13 +246,13 @@ def sign_bits(layer: BinaryConvolution, filters: int, channels: int) -> Bytes:
     """The weights, 1 for +1, uint8 (filters, size, size, channels), with zeros beyond the layer's own."""
     own, inputs, size, _ = layer.convolution.weight_shape
     bits = np.zeros((filters, size, size, channels), np.uint8)
-    bits[:own, :, :, :inputs] = layer.signs.transpose(0, 2, 3, 1) > 0
+    bits[:own, :, :, :inputs] = layer.sign_bits.transpose(0, 2, 3, 1)
     return bits
 
 
 def constants(layer: BinaryConvolution) -> NDArray[np.int64]:
     """N * B of each filter: the accumulator is N * B - S."""
-    positive: NDArray[np.int64] = (layer.signs > 0).sum(axis=(1, 2, 3), dtype=np.int64)
+    positive: NDArray[np.int64] = layer.sign_bits.sum(axis=(1, 2, 3), dtype=np.int64)
     return positive * ((1 << layer.input_bits) - 1)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.ifq.program import Program
-from tinier_yolo.ifq.substructures import integer_chain
+from tinier_yolo.ifq.tensors import IMAGE_BITS
 from tinier_yolo.runtime.packing import PackedImageLayer, PackedOutput, PackedWeights
 from tinier_yolo.runtime.steps import PackedLayer, PackedMap, Step, image_step, layer_steps, output_step, pack_step
 
@@ -57,28 +57,27 @@ class Plan:
             CfgError: the network cannot take it.
             UsageError: a map would be too large.
         """
-        *quantized, last = integer_chain(packed.program.network.resized(width, height))
-        borders = [substructure.convolution.padding for substructure in (*quantized, last)]
-        image = quantized[0].convolution.input if quantized else last.convolution.input
+        program = packed.program
+        image, *outputs, shape = program.shapes(height, width)
+        # A map has the border of zeros that the convolution after it asks for.
+        first, *borders = (layer.convolution.padding for layer in (*program.layers, program.output))
         steps: list[Step] = []
         maps: list[PackedMap] = []
         source: PackedMap | None = None
-        for number, (substructure, layer) in enumerate(zip(quantized, packed.layers, strict=True)):
-            target = PackedMap.of(substructure.layers[-1].output, layer.layer.bits, borders[number + 1])
-            if source is None and PackedImageLayer.fits(layer.layer, image):
-                steps.append(image_step(layer, target, substructure.convolution.macs))
+        if not packed.layers or not PackedImageLayer.fits(packed.layers[0].layer, image):
+            source = PackedMap.of(image, IMAGE_BITS, first)
+            steps.append(pack_step(source))
+        for number, (layer, made, border) in enumerate(zip(packed.layers, outputs, borders, strict=True)):
+            target = PackedMap.of(made, layer.layer.bits, border)
+            if source is None:
+                steps.append(image_step(layer, image, target))
             else:
-                if source is None:
-                    source = PackedMap.of(image, layer.layer.input_bits, borders[0])
-                    steps.append(pack_step(source))
-                steps.extend(layer_steps(number, substructure, layer, source, target))
+                steps.extend(layer_steps(number, layer, source, target))
             maps.append(target)
             source = target
-        if source is None:
-            source = PackedMap.of(image, packed.program.output.input_bits, borders[0])
-            steps.append(pack_step(source))
-        result, step = output_step(len(packed.layers), last, packed.output_weights, packed.output, source)
-        return cls((*steps, step), tuple(maps), result, last.convolution.output)
+        assert source is not None, "the image was packed, or the first layer has made a map of it"
+        result, step = output_step(len(packed.layers), program.output, packed.output_weights, packed.output, source)
+        return cls((*steps, step), tuple(maps), result, shape)
 
     @property
     def scratch_bytes(self) -> int:

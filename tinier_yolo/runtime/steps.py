@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import MaxPool, Shape
-from tinier_yolo.ifq.program import IMAGE_BITS, QuantizedLayer
-from tinier_yolo.ifq.substructures import Substructure
+from tinier_yolo.ifq.program import BinaryConvolution, QuantizedLayer
+from tinier_yolo.ifq.tensors import IMAGE_BITS
 from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup, kernels_rows
 from tinier_yolo.runtime.kernels_lookup import FILTERS
 from tinier_yolo.runtime.packing import (
@@ -124,15 +124,15 @@ class Step:
             PARALLEL[self.kernel](threads, self.units, *arguments)
 
 
-def image_step(layer: PackedLayer, target: PackedMap, macs: int) -> Step:
-    """The first layer, from the image's bytes, where ``PackedImageLayer`` fits."""
+def image_step(layer: PackedLayer, image: Shape, target: PackedMap) -> Step:
+    """The first layer, from the bytes of an image of this shape, where ``PackedImageLayer`` fits."""
     packed, layout = layer.image, target.layout
     cells = layout.cells()
     arguments = (packed.terms, packed.thresholds, packed.flips, target.data)
     place = (layout.plane_bytes, layout.planes, int(cells[0, 0]), layout.row_bytes)
     units = 2 * layout.shape.height // kernels_image.ROWS
     step = Step("convolve image, pool", 0, kernels_image.convolve_image, (*arguments, *place), units, target)
-    return replace(step, takes_image=True, macs=macs, planes=IMAGE_BITS)
+    return replace(step, takes_image=True, macs=layer.layer.macs(image), planes=IMAGE_BITS)
 
 
 def pack_step(target: PackedMap) -> Step:
@@ -142,36 +142,34 @@ def pack_step(target: PackedMap) -> Step:
     return Step("pack image", 0, kernels_image.pack_image, arguments, rows, target, takes_image=True)
 
 
-def layer_steps(
-    number: int, substructure: Substructure, layer: PackedLayer, source: PackedMap, target: PackedMap
-) -> list[Step]:
+def layer_steps(number: int, layer: PackedLayer, source: PackedMap, target: PackedMap) -> list[Step]:
     """A quantised layer: its convolution, and its pool where no kernel does both."""
-    pool, convolution = substructure.pool, substructure.convolution
+    pool, convolution = layer.layer.pool, layer.layer.convolution
+    convolved = layer.layer.convolved(source.layout.shape)
     # Of few filters most lanes of a lookup are idle.
     looked_up = layer.lookup is not None and convolution.filters > FILTERS
-    if not looked_up and PackedRows.pays_off(layer.layer, convolution.output, target.layout.shape):
-        return [_rows_step(number, layer, convolution.macs, source, target)]
-    _, height, width = convolution.output
+    if not looked_up and PackedRows.pays_off(layer.layer, convolved, target.layout.shape):
+        return [_rows_step(number, layer, source, target)]
+    _, height, width = convolved
     windows = source.layout.windows(convolution, height, width).ravel()
     if pool is not None and (pool.size, pool.stride) == (2, 2):
         windows = windows[pooled_cells(pool, height, width, target.layout.shape)].ravel()
-        return [_convolve_step(number, substructure, layer, source, windows, target, pooled=True)]
+        return [_convolve_step(number, layer, source, windows, target, pooled=True)]
     # The maximum of levels is the level of the maximum as long as no level has been reversed.
-    made = target if pool is None else PackedMap.of(convolution.output, layer.layer.bits, 0)
-    convolve = _convolve_step(number, substructure, layer, source, _quads(windows), made, pooled=False)
+    made = target if pool is None else PackedMap.of(convolved, layer.layer.bits, 0)
+    convolve = _convolve_step(number, layer, source, _quads(windows), made, pooled=False)
     return [convolve] if pool is None else [convolve, _pool_step(number, pool, layer, made, target)]
 
 
 def _convolve_step(
     number: int,
-    substructure: Substructure,
     layer: PackedLayer,
     source: PackedMap,
     windows: Int32,
     target: PackedMap,
     pooled: bool,
 ) -> Step:
-    flipped = pooled or substructure.pool is None
+    flipped = pooled or layer.layer.pool is None
     kernel: Callable[..., None]
     arguments: tuple[Any, ...]
     cells = target.layout.cells().ravel()
@@ -188,17 +186,18 @@ def _convolve_step(
         scratch = 0
     name = ("look up" if layer.lookup else "convolve") + (", pool" if pooled else "")
     step = Step(name, number, kernel, arguments, windows.size // QUAD, target)
-    return replace(step, macs=substructure.convolution.macs, planes=source.layout.planes, scratch=scratch)
+    macs = layer.layer.macs(source.layout.shape)
+    return replace(step, macs=macs, planes=source.layout.planes, scratch=scratch)
 
 
-def _rows_step(number: int, layer: PackedLayer, macs: int, source: PackedMap, target: PackedMap) -> Step:
+def _rows_step(number: int, layer: PackedLayer, source: PackedMap, target: PackedMap) -> Step:
     packed, read, made = layer.rows, source.layout, target.layout
     given = (source.data, read.plane_bytes, read.planes, read.row_bytes, read.channel_bytes, 2 * made.shape.width)
     numbers = (packed.terms, packed.run, packed.runs, packed.bounds, packed.flips, packed.filters)
     place = (target.data, made.plane_bytes, made.planes, made.row_bytes, made.channel_bytes, int(made.cells()[0, 0]))
     arguments = (*given, *numbers, *place)
     step = Step("convolve, pool", number, kernels_rows.convolve_rows, arguments, made.shape.height, target)
-    return replace(step, macs=macs, planes=read.planes)
+    return replace(step, macs=layer.layer.macs(read.shape), planes=read.planes)
 
 
 def _pool_step(number: int, pool: MaxPool, layer: PackedLayer, source: PackedMap, target: PackedMap) -> Step:
@@ -211,15 +210,15 @@ def _pool_step(number: int, pool: MaxPool, layer: PackedLayer, source: PackedMap
 
 
 def output_step(
-    number: int, last: Substructure, weights: PackedWeights, output: PackedOutput, source: PackedMap
+    number: int, last: BinaryConvolution, weights: PackedWeights, output: PackedOutput, source: PackedMap
 ) -> tuple[Int32, Step]:
     """The last convolution: its result, see ``Plan``, and the step that computes it."""
-    _, height, width = last.convolution.output
+    _, height, width = last.convolved(source.layout.shape)
     windows = _quads(source.layout.windows(last.convolution, height, width).ravel())
     result = aligned((windows.size, output.biases.size), np.int32)
     arguments = (*_sums(source, weights, windows), output.multipliers, output.biases, result.reshape(-1))
     step = Step("convolve", number, kernels.convolve_affine, arguments, windows.size // QUAD, None)
-    return result, replace(step, macs=last.convolution.macs, planes=source.layout.planes)
+    return result, replace(step, macs=last.macs(source.layout.shape), planes=source.layout.planes)
 
 
 def _sums(source: PackedMap, weights: PackedWeights, windows: Int32) -> tuple[Any, ...]:
