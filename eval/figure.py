@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.matching import FALSE_ALARM, match
-from eval.run import cores, in_threads
+from tinier_yolo.bulk.local import cores, in_threads
 from tinier_yolo.errors import MediaError, PathLike
 from tinier_yolo.files import atomic_write
 from tinier_yolo.media.images import read_image, write_image

@@ -23,12 +23,17 @@ ROWS = (
     ("runtime",),
     ("detection",),
     ("media",),
-    ("training", "bulk", "benchmark", "eval"),
+    ("bulk",),
+    ("training", "benchmark", "eval"),
     ("cli",),
 )
 #: Not even these, though they stand in a row above: what runs a program does not know how it was made, and a training
 #: or an evaluation knows no kernels.
-CLOSED = {"runtime": {"quantization"}, "training": {"runtime", "export", "media"}, "eval": {"runtime", "export"}}
+CLOSED = {
+    "runtime": {"quantization"},
+    "training": {"runtime", "export", "media", "bulk"},
+    "eval": {"runtime", "export"},
+}
 #: Heavy libraries and the only places that import them.
 CONFINED = {
     "torch": ("tinier_yolo/training/",),
@@ -38,6 +43,7 @@ CONFINED = {
     "cv2": (
         "tinier_yolo/media/",
         "eval/",
+        "tinier_yolo/bulk/local.py",
         "tinier_yolo/detection/letterbox.py",
         "tinier_yolo/runtime/float_engine.py",
         "tinier_yolo/training/augment.py",

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from eval.run import Subject, cores, in_threads, read_sizes, run_detector
+from eval.run import Subject, read_sizes, run_detector
 from tests.eval.fakes import BrightDetector, draw
-from tinier_yolo.detection.detections import Detections
 from tinier_yolo.errors import MediaError, UsageError
 
 
@@ -39,25 +35,6 @@ def test_thresholds_reach_the_detector(images: dict[str, Path]) -> None:
     assert [len(found) for found in run.detections.values()] == [0] * 5 + [1] * 7
 
 
-def test_a_detector_serves_one_thread_at_a_time(images: dict[str, Path]) -> None:
-    made = []
-
-    class Alone(BrightDetector):
-        def __init__(self) -> None:
-            self.lock = threading.Lock()
-            made.append(self)
-
-        def detect(self, rgb: NDArray[np.uint8], thresh: float = 0.25, nms: float = 0.45) -> Detections:
-            assert self.lock.acquire(blocking=False)
-            try:
-                return super().detect(rgb, thresh, nms)
-            finally:
-                self.lock.release()
-
-    run_detector(Subject("alone", Alone, workers=3), images)
-    assert len(made) == 3
-
-
 def test_an_image_that_cannot_be_read_does_not_stop_the_others(images: dict[str, Path]) -> None:
     images["03"].write_bytes(b"")
     images["04"].unlink()
@@ -76,39 +53,8 @@ def test_no_images_at_all(tmp_path: Path) -> None:
         run_detector(Subject("bright", BrightDetector), {"a": tmp_path / "a.jpg", "b": tmp_path / "b.jpg"})
 
 
-def test_opencv_gets_its_threads_back(images: dict[str, Path]) -> None:
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(3)
-
-    class Failing(BrightDetector):
-        def detect(self, *_: object, **__: object) -> Detections:
-            assert cv2.getNumThreads() == 1
-            raise UsageError("stop")
-
-    with pytest.raises(UsageError, match="stop"):
-        run_detector(Subject("failing", Failing), images)
-    assert cv2.getNumThreads() == 3
-    cv2.setNumThreads(before)
-
-
-def test_an_error_drops_what_waits() -> None:
-    started: list[int] = []
-    never = threading.Event()
-
-    def work(item: int) -> None:
-        started.append(item)
-        if item == 0:
-            raise ValueError(item)
-        never.wait(0.01)
-
-    with pytest.raises(ValueError, match="0"):
-        in_threads(work, range(1000), 1, "test")
-    assert len(started) < 1000
-
-
 def test_sizes(images: dict[str, Path]) -> None:
     assert read_sizes(images)["03"] == (43, 30)
     images["03"].unlink()
     with pytest.raises(MediaError, match="cannot read"):
         read_sizes(images)
-    assert cores() >= 1

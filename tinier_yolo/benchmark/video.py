@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.bulk.local import detect_frames
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.detection.detector import Detector, InferenceEngine
 from tinier_yolo.errors import PathLike
@@ -114,9 +115,9 @@ def time_video(
 def _detect_all(path: PathLike, detector: Detector, engine: _TimedEngine) -> tuple[list[Half], int]:
     parts: list[Half] = []
     detections = 0
-    with VideoReader(path) as reader, closing(reader.each(detector.prepare)) as frames:
-        for prepared in islice(frames, FRAMES):
-            detections += len(detector.detect(prepared))
+    with VideoReader(path) as reader, closing(detect_frames(reader, detector)) as frames:
+        for found in islice(frames, FRAMES):
+            detections += len(found.detections)
             parts.append((engine.ended - engine.began, time.perf_counter() - engine.ended))
     return parts, detections
 

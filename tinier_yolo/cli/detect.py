@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tinier_yolo.detection.detector import Detector, Prepared
+    from tinier_yolo.bulk.local import Found
+    from tinier_yolo.detection.detector import Detector
     from tinier_yolo.media.display import Window
     from tinier_yolo.media.sources import Source
     from tinier_yolo.media.video import VideoReader
@@ -109,7 +110,9 @@ class _Session:
 
         self.pictures = self.faces = self.failures = 0
         self._args, self._detector, self._output = args, detector, output
+        self._thresholds = args.thresh, args.nms
         self._window = _open_window() if args.show else None
+        self._draws = self._window is not None or not args.no_save
         if isinstance(sys.stdout, io.TextIOWrapper):
             # Names that the terminal's encoding cannot express are no reason to stop.
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -146,13 +149,14 @@ class _Session:
             return True
 
     def _image(self, source: Source) -> bool:
-        from tinier_yolo.media.images import read_image, write_image
+        from tinier_yolo.bulk.local import detect_image
+        from tinier_yolo.media.images import write_image
 
-        rgb = read_image(source.label)
+        found = detect_image(source.label, self._detector, *self._thresholds, keep=self._draws)
         suffix = PurePath(source.label).suffix
         suffix = suffix if suffix.lower() in _PICTURE_SUFFIXES else ".png"
         name = self._output.claim(source.name, suffix, ".txt")
-        drawn = self._detect(*self._prepare(rgb), source, name)
+        drawn = self._done(found, source, name)
         if drawn is not None and not self._args.no_save:
             write_image(self._output.path(name, suffix), drawn)
         return self._show(drawn, wait=True)
@@ -170,14 +174,16 @@ class _Session:
             return False
 
     def _frames(self, source: Source, reader: VideoReader) -> bool:
+        from tinier_yolo.bulk.local import detect_frames
         from tinier_yolo.media.video import VideoWriter
 
         name = self._output.claim(source.name, ".mp4", ".txt")
         self._bar.total += (reader.frame_count or 1) - 1
         done, video = 0, None
         with ExitStack() as stack:
-            for rgb, prepared in stack.enter_context(closing(reader.each(self._prepare))):
-                drawn = self._detect(rgb, prepared, source, f"{name}/{done:06d}", done)
+            frames = detect_frames(reader, self._detector, *self._thresholds, keep=self._draws)
+            for found in stack.enter_context(closing(frames)):
+                drawn = self._done(found, source, f"{name}/{done:06d}", done)
                 done += 1
                 if drawn is not None and not self._args.no_save:
                     if video is None:
@@ -190,27 +196,19 @@ class _Session:
             self._tell(f"{source.label}: the video ends early, after {done} of about {reader.frame_count} frames")
         return True
 
-    def _prepare(self, rgb: Picture) -> tuple[Picture | None, Prepared]:
-        """The picture, where it will be drawn into, and the network's input; of a video in the thread that decodes."""
-        drawn = self._window or not self._args.no_save
-        return rgb if drawn else None, self._detector.prepare(rgb)
-
-    def _detect(
-        self, rgb: Picture | None, prepared: Prepared, source: Source, name: str, frame: int | None = None
-    ) -> Picture | None:
-        """Detect in one picture and write its result; returns the picture, if there is one, with the boxes drawn."""
+    def _done(self, found: Found, source: Source, name: str, frame: int | None = None) -> Picture | None:
+        """Write the result of one picture; returns the picture, if it is wanted, with the boxes drawn."""
         from tinier_yolo.detection.formats.result import Result
         from tinier_yolo.media.drawing import draw_detections
 
-        detections = self._detector.detect(prepared, self._args.thresh, self._args.nms)
         self._bar.clear()
-        self._writer.write(Result(source.label, name, *prepared.letterbox.image_size, detections, frame))
+        self._writer.write(Result(source.label, name, *found.size, found.detections, frame))
         self.pictures += 1
         if self.pictures == 1:
             self._start = time.perf_counter()
-        self.faces += len(detections)
+        self.faces += len(found.detections)
         self._bar.update()
-        return None if rgb is None else draw_detections(rgb, detections, self._detector.class_names)
+        return None if found.rgb is None else draw_detections(found.rgb, found.detections, self._detector.class_names)
 
     def _show(self, picture: Picture | None, wait: bool) -> bool:
         return self._window is None or picture is None or self._window.show(picture, wait)

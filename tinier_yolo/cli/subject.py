@@ -12,7 +12,8 @@ from tinier_yolo.errors import PathLike, UsageError
 from tinier_yolo.shipped import default_model
 
 if TYPE_CHECKING:
-    from eval.run import FaceDetector, Subject
+    from eval.run import Subject
+    from tinier_yolo.bulk.local import FaceDetector
     from tinier_yolo.detection.detector import Detector
 
 #: Where the heights of faces are told for a detector that has no network size of its own.
