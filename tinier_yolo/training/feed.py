@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch.utils.data import DataLoader
 
-from tinier_yolo.datasets.labels import Sample, load_data, load_samples
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.datasets.labels import Sample, load_data, load_samples
 from tinier_yolo.errors import DataError
 from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.dataset import Batch, TrainingSet, ValidationSet
