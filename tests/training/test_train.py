@@ -81,6 +81,7 @@ def test_training_learns_the_drawings(drawings: Path, tmp_path: Path) -> None:
     assert validation["loss"][-1] < 0.75 * training["loss"][0]
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
+        ".tiny.lock",
         "tiny.checkpoint", "tiny.weights", "tiny_curves.png", "tiny_ema.weights",
         "tiny_last.weights", "tiny_training.csv", "tiny_validation.csv",
     }  # fmt: skip
@@ -202,15 +203,69 @@ def test_two_gloo_processes_train_together(drawings: Path, tmp_path: Path) -> No
     assert len(rows) == 3  # one process writes
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_bad_image_is_one_line(
-    drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
-) -> None:
+@pytest.fixture
+def spoilt(drawings: Path, tmp_path: Path) -> Path:
+    """The drawings with two images that are none, in a folder of their own."""
     shutil.copytree(drawings.parent, tmp_path / "data")
-    (tmp_path / "data" / "images" / "4.png").write_text("not an image")
+    for name in ("4", "7"):
+        (tmp_path / "data" / "images" / f"{name}.png").write_text("not an image")
+    return tmp_path / "data" / "drawings.data"
+
+
+def test_bad_images_are_all_found_before_the_first_step(
+    spoilt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(tiny_cfg(binary=False))
-    more = ["--max-batches", "5", "--workers", workers]
-    assert main(arguments(cfg, tmp_path / "data" / "drawings.data", tmp_path / "out", *more)) == 2
+    assert main(arguments(cfg, spoilt, tmp_path / "out", "--max-batches", "5")) == 2
+    err = capsys.readouterr().err
+    assert f"{tmp_path}/data/images/4.png: cannot decode" in err
+    assert f"{tmp_path}/data/images/7.png: cannot decode" in err
+    assert "2 of 12 images cannot be decoded (expected images, or --skip-bad" in err.splitlines()[-1]
+    assert "starting at iteration" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_images_can_be_left_out(spoilt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    assert main(arguments(cfg, spoilt, tmp_path / "out", "--max-batches", "5", "--skip-bad")) == 0
+    assert "10 images, 10 for validation" in capsys.readouterr().err
+
+
+def test_a_run_is_not_lost_by_starting_another(
+    drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    command = arguments(cfg, drawings, tmp_path / "out", "--max-batches", "5")
+    assert main(command) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    capsys.readouterr()
+    assert main(command) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"tinier-yolo: {tmp_path}/data/images/4.png: cannot decode the image")
+    assert last.startswith(f"tinier-yolo: {tmp_path}/out: the folder holds a run already")
+    assert "--resume" in last
+    assert "--overwrite" in last
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert main([*command, "--overwrite"]) == 0
+
+
+def test_two_runs_do_not_share_a_folder(drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    code = "import sys, time; from pathlib import Path; from tinier_yolo.training.folder import locked\n"
+    code += "with locked(Path(sys.argv[1]), 'tiny'): print('held', flush=True); time.sleep(60)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert main(arguments(cfg, drawings, tmp_path / "out", "--max-batches", "5")) == 2
+        assert "another training writes into this folder" in capsys.readouterr().err
+    finally:
+        holder.kill()
+        holder.wait()
+    assert main(arguments(cfg, drawings, tmp_path / "out", "--max-batches", "5")) == 0

@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, type=Path, help=".data file: train and valid lists, names")
     parser.add_argument("--init", type=Path, help=".weights to start from: this network's, or its float twin's")
     parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out, if there is one")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run; it is lost")
+    parser.add_argument("--skip-bad", action="store_true", help="leave images out that cannot be decoded")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for all results (default runs)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
@@ -71,7 +73,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("training needs PyTorch: pip install 'tinier-yolo[train]'") from error
     names = ("size", "batch", "subdivisions", "max_batches", "learning_rate", "burn_in", "policy", "adam")
     network = override(network, **{name: getattr(args, name) for name in names})
-    fields = ("data", "out", "init", "resume", "device", "precision", "workers", "threads", "seed")
+    fields = (
+        "data",
+        "out",
+        "init",
+        "resume",
+        "overwrite",
+        "skip_bad",
+        "device",
+        "precision",
+        "workers",
+        "threads",
+        "seed",
+    )
     views = Views.of(network.options, network.region.jitter)
     given = {name: getattr(args, name) for name in ("scenes", "mosaic")}
     views = replace(views, **{name: value for name, value in given.items() if value is not None})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,10 +13,14 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
 from tinier_yolo.errors import DataError
 from tinier_yolo.training.augment import Augmentation
+from tinier_yolo.training.check_images import check_images
 from tinier_yolo.training.dataset import Batch, TrainingSet, ValidationSet
 from tinier_yolo.training.devices import Processes
 from tinier_yolo.training.options import TrainingOptions
 from tinier_yolo.training.views import Views
+
+#: Batches that each worker prepares ahead.
+BATCHES_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,14 @@ class Feed:
             raise DataError("no train list", path=data.path, expected="train = FILE")
         if classes != network.region.classes:
             raise DataError("classes differ from the cfg's", path=data.path, expected=network.region.classes)
+        samples = load_samples(data.train, classes)
+        held_out: tuple[Sample, ...] = load_samples(data.valid, classes) if data.valid else ()
+        quiet = not processes.is_first
+        samples, held_out = (
+            check_images(some, options.skip_bad, quiet) if some else () for some in (samples, held_out)
+        )
         training = TrainingSet(
-            load_samples(data.train, classes),
+            samples,
             net.batch // (net.subdivisions * processes.world),
             sizes_of(network),
             options.views or Views.of(net, network.region.jitter),
@@ -57,9 +69,8 @@ class Feed:
             rank=processes.rank,
             world=processes.world,
         )
-        held_out: tuple[Sample, ...] = load_samples(data.valid, classes) if data.valid else ()
         validation = ValidationSet(held_out, 16, (net.width, net.height), net.letter_box)
-        return cls(training, validation, net.subdivisions, options.workers)
+        return cls(training, validation, net.subdivisions, _affordable_workers(training, options.workers))
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """This process's share of the batches of iterations ``start`` to ``stop``, a subdivision at a time.
@@ -68,7 +79,7 @@ class Feed:
             DataError: an image cannot be decoded.
         """
         steps = range(start * self.subdivisions, stop * self.subdivisions)
-        ahead = 4 if self.workers else None
+        ahead = BATCHES_AHEAD if self.workers else None
         try:
             yield from DataLoader(
                 self.training, batch_size=None, sampler=steps, num_workers=self.workers, prefetch_factor=ahead
@@ -79,6 +90,25 @@ class Feed:
             # From a worker it comes with the worker's traceback in front; the last line is what it says.
             message = error.problem.rstrip().rpartition("\n")[2]
             raise DataError(message.removeprefix(f"{DataError.__module__}.{DataError.__name__}: ")) from error
+
+
+def _affordable_workers(training: TrainingSet, workers: int) -> int:
+    """The workers, or none where their batches would not fit into shared memory: a full one kills or hangs them.
+
+    Containers often have 64 MiB of it (Docker's ``--shm-size``).
+    """
+    try:
+        shared = os.statvfs("/dev/shm")
+    except (AttributeError, OSError):  # a system without it passes batches in another way
+        return workers
+    needed = 3 * max(width * height for width, height in training.sizes) * training.batch
+    needed *= workers * (BATCHES_AHEAD + 1) + 1
+    free = shared.f_bavail * shared.f_frsize
+    if workers and needed > free:
+        found = f"{free / 2**20:.0f} MiB of shared memory are free in /dev/shm, {needed / 2**20:.0f} are needed"
+        print(f"images are loaded in the main process: {found}", file=sys.stderr, flush=True)
+        return 0
+    return workers
 
 
 def sizes_of(network: Network) -> tuple[tuple[int, int], ...]:

@@ -20,6 +20,8 @@ class TrainingOptions:
         out: the folder for weights, checkpoint, CSV files and curves.
         init: a .weights file to start from, of the same network or of its float twin.
         resume: go on with the checkpoint in ``out``.
+        overwrite: begin anew in a folder that holds a run.
+        skip_bad: train without the images that cannot be decoded.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``float32`` or ``bfloat16`` (of the products; weights and loss stay float32).
         workers: processes that load and augment images.
@@ -37,6 +39,8 @@ class TrainingOptions:
     out: Path
     init: Path | None = None
     resume: bool = False
+    overwrite: bool = False
+    skip_bad: bool = False
     device: str = "auto"
     precision: str = "auto"
     workers: int = 1

@@ -25,6 +25,7 @@ from tinier_yolo.errors import UsageError
 from tinier_yolo.training.dataset import Batch
 from tinier_yolo.training.devices import Processes, autocast_for, choose_device, choose_precision
 from tinier_yolo.training.feed import Feed
+from tinier_yolo.training.folder import locked, refuse_old_run
 from tinier_yolo.training.history import History, draw_curves
 from tinier_yolo.training.initialize import load_initial
 from tinier_yolo.training.measure import TRAINING_COLUMNS, VALIDATION_COLUMNS, means, numbers_of, validate
@@ -45,10 +46,14 @@ def train(network: Network, options: TrainingOptions) -> TrainingResult:
         TinierYoloError: bad data, files or options, before the first step.
     """
     with Processes() as processes:
+        stem = Path(network.path).stem
+        refuse_old_run(options.out, stem, options.resume, options.overwrite)
         run = Run(network, options, processes)
-        run.prepare()
-        run.loop()
-        return run.finish()
+        run.take_up()
+        with locked(options.out, stem) if processes.is_first else nullcontext():
+            run.begin()
+            run.loop()
+            return run.finish()
 
 
 class Run:
@@ -71,8 +76,8 @@ class Run:
 
     # ------------------------------------------------------------------------------------------ preparation
 
-    def prepare(self) -> None:
-        """Take up the checkpoint or the initial weights, say what will be done, and open the histories."""
+    def take_up(self) -> None:
+        """Read the checkpoint or the initial weights."""
         state, options, checkpoint = self.state, self.options, self._path(".checkpoint")
         if options.resume and checkpoint.is_file():
             state.restore(checkpoint, self.identity)
@@ -82,11 +87,14 @@ class Run:
             self._tell(f"weights from {options.init}")
         if state.finished and state.next >= self.network.options.max_batches:
             raise UsageError("nothing to train", path=checkpoint, expected="max_batches beyond it", found=state.next)
+
+    def begin(self) -> None:
+        """Open the histories, and say what will be done."""
+        state = self.state
         if self.processes.is_first:
             # A new run must not be mistaken for the old one's continuation when it is killed before its checkpoint.
             if state.next == 0:
-                checkpoint.unlink(missing_ok=True)
-            options.out.mkdir(parents=True, exist_ok=True)
+                self._path(".checkpoint").unlink(missing_ok=True)
             self.training = History(self._path("_training.csv"), TRAINING_COLUMNS, state.next)
             self.validation = History(self._path("_validation.csv"), VALIDATION_COLUMNS, state.next)
         if ignored := keys_without_effect(self.network.sections):
