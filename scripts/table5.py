@@ -18,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from eval.fddb_benchmark import FddbSet, evaluate_detector, plot_curves, read_compared  # noqa: E402
+from eval.fddb.benchmark import FddbSet, evaluate_detector, plot_curves, read_compared  # noqa: E402
 from tinier_yolo.cli.subject import Chosen, own_detector, peer  # noqa: E402
 from tinier_yolo.errors import TinierYoloError  # noqa: E402
 from tinier_yolo.files import atomic_write  # noqa: E402

@@ -10,7 +10,7 @@ import pytest
 
 from eval.run import NMS, THRESH
 from tests import red_detector
-from tests.eval.wider_files import write_ground_truth
+from tests.eval.wider.wider_files import write_ground_truth
 from tinier_yolo.cli import eval as verb
 from tinier_yolo.cli import main
 from tinier_yolo.datasets.wider import WiderImage

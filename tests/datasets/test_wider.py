@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.io import savemat
 
-from tests.eval.wider_files import cells, write_split, write_subset
+from tests.eval.wider.wider_files import cells, write_split, write_subset
 from tinier_yolo.datasets.wider import (
     WIDER_ATTRIBUTES,
     WiderImage,

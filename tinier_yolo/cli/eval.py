@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fddb(args: argparse.Namespace) -> dict[str, Any]:
-    from eval.fddb_benchmark import FddbSet, evaluate_detector, evaluate_files, load_sizes
+    from eval.fddb.benchmark import FddbSet, evaluate_detector, evaluate_files, load_sizes
 
     compare = [(name, Path(path)) for name, path in args.compare]
     if args.detections is None:
@@ -92,7 +92,7 @@ def _fddb(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _wider(args: argparse.Namespace) -> dict[str, Any]:
-    from eval.wider_benchmark import WiderSet, evaluate_detector, evaluate_files
+    from eval.wider.benchmark import WiderSet, evaluate_detector, evaluate_files
 
     figure = _figure(args)
     if args.detections is None:
@@ -112,7 +112,7 @@ def _wider(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _voc(args: argparse.Namespace) -> dict[str, Any]:
-    from eval.yolo_benchmark import evaluate_detector, load_set
+    from eval.labelled.benchmark import evaluate_detector, load_set
 
     figure, samples, chosen = _figure(args), load_set(args.data), subject_of(args)
     network = chosen.network_size

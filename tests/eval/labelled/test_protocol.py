@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.labelled_set import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
+from eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
 from eval.matching import FALSE_ALARM, IGNORED, Matches
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from eval.fddb import evaluate
+from eval.fddb.protocol import evaluate
 from eval.roc import Roc, write_continuous, write_discrete
-from tests.eval import naive_fddb
+from tests.eval.fddb import naive_fddb
 from tinier_yolo.datasets.fddb import FddbImage, load_fddb
 from tinier_yolo.detection.formats.fddb import read_fddb
 from tinier_yolo.errors import DetectionsError
@@ -83,7 +83,7 @@ def test_the_assignment_maximises_the_sum_not_each_pair() -> None:
 def test_assignments_of_equal_sums_are_settled_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     # 2/3 + 1/3 and 1/2 + 1/2: one true positive or none.
     table = {1.0: [2 / 3, 0.5], 2.0: [0.5, 1 / 3]}
-    monkeypatch.setattr("eval.fddb.overlaps", lambda boxes, *_: np.array([table[x] for x in boxes[:, 0]]))
+    monkeypatch.setattr("eval.fddb.protocol.overlaps", lambda boxes, *_: np.array([table[x] for x in boxes[:, 0]]))
     faces = [(4.0, 4.0, 0.0, 7.0, 8.0), (4.0, 4.0, 0.0, 10.0, 8.0)]
     rows = [(1, 0, 5, 5, 1), (2, 0, 5, 5, 1)]
     assert equal(run([(rows, faces)]), run([(rows[::-1], faces)]))

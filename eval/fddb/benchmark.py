@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.fddb import evaluate
-from eval.fddb_overlap import Size
+from eval.fddb.overlap import Size
+from eval.fddb.protocol import evaluate
 from eval.plots import Line, plot_roc
 from eval.report import write_json
 from eval.roc import IMAGES_PER_FALSE_POSITIVE, Roc, read_roc, write_continuous, write_discrete

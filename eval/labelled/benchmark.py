@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.fddb_benchmark import read_compared
+from eval.fddb.benchmark import read_compared
 from eval.figure import FigureOptions, Panel, draw_figure, write_pictures
-from eval.labelled_set import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
+from eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
 from eval.matching import match
 from eval.plots import Line, plot_precision_recall, plot_roc
 from eval.report import write_json, write_precision_recall

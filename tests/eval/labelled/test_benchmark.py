@@ -8,8 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from eval.figure import FigureOptions
+from eval.labelled.benchmark import LabelledImage, evaluate_detector, load_set
 from eval.run import Subject
-from eval.yolo_benchmark import LabelledImage, evaluate_detector, load_set
 from tests.eval.fakes import BrightDetector, draw
 from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.errors import DataError

@@ -16,7 +16,7 @@ from eval.plots import Line, plot_precision_recall
 from eval.report import write_json, write_precision_recall
 from eval.run import Subject, run_detector
 from eval.selection import check_names, choose, wider_faces
-from eval.wider_face import SUBSETS, evaluate
+from eval.wider.protocol import SUBSETS, evaluate
 from tinier_yolo.bulk.local import progress
 from tinier_yolo.datasets.records import index_records
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset

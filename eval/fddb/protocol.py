@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from eval.fddb_overlap import Size, overlaps
+from eval.fddb.overlap import Size, overlaps
 from eval.roc import Roc, last_of_each, merge_steps
 from tinier_yolo.datasets.fddb import FddbImage
 from tinier_yolo.errors import DetectionsError

@@ -7,9 +7,9 @@ import pytest
 
 from eval.figure import FigureOptions
 from eval.run import Subject
-from eval.wider_benchmark import WiderSet, evaluate_detector, evaluate_files, load_detections
+from eval.wider.benchmark import WiderSet, evaluate_detector, evaluate_files, load_detections
 from tests.eval.fakes import BrightDetector, draw
-from tests.eval.wider_files import write_ground_truth
+from tests.eval.wider.wider_files import write_ground_truth
 from tinier_yolo.datasets.wider import WiderImage
 from tinier_yolo.errors import DataError, DetectionsError, UsageError
 from tinier_yolo.media.images import read_image

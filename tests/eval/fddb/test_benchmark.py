@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eval.fddb_benchmark import FddbSet, evaluate_detector, evaluate_files, load_detections, load_sizes
+from eval.fddb.benchmark import FddbSet, evaluate_detector, evaluate_files, load_detections, load_sizes
 from eval.run import Subject
 from tests.eval.fakes import BrightDetector, draw
 from tinier_yolo.errors import DataError, DetectionsError, MediaError, UsageError

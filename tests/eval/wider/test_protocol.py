@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.wider_face import SUBSETS, evaluate, pixel_iou
-from tests.eval import naive_wider
+from eval.wider.protocol import SUBSETS, evaluate, pixel_iou
+from tests.eval.wider import naive_wider
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
 from tinier_yolo.detection.formats.wider import read_wider
 

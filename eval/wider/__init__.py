@@ -1,0 +1,1 @@
+"""WIDER FACE: its protocol, and the benchmark from files to files."""
