@@ -1,4 +1,7 @@
-"""Matching detections to boxes, as PASCAL VOC does it: for labelled sets, and for pictures of what was found."""
+"""Matching detections to faces: what all protocols share, and the matching of PASCAL VOC.
+
+PASCAL VOC's serves labelled sets and the pictures of what was found.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.detection.boxes import iou
 
-#: A detection finds a face from this IoU on.
+#: The IoU at which a detection finds a face, in all protocols; :func:`is_hit` says what is true at exactly 0.5.
 MIN_IOU = 0.5
 #: What :attr:`Matches.face` says of a detection that found none.
 FALSE_ALARM, IGNORED = -1, -2
@@ -38,6 +41,34 @@ class Matches:
         return Matches(self.boxes[keep], self.scores[keep], self.face[keep], self.overlap[keep])
 
 
+def is_hit(overlap: NDArray[np.float64], *, strict: bool = False) -> NDArray[np.bool_]:
+    """Whether an IoU finds a face: from 0.5 on for PASCAL VOC and WIDER FACE, above 0.5 (``strict``) for FDDB."""
+    hit: NDArray[np.bool_] = overlap > MIN_IOU if strict else overlap >= MIN_IOU
+    return hit
+
+
+def by_score(boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.intp]:
+    """The order of an image's detections, highest score first, as indices (n,).
+
+    Equal scores are ordered by the numbers of their boxes (n, 4), so that the order of a file does not matter.
+    """
+    return np.lexsort((*boxes.T[::-1], -scores))
+
+
+def first_to_find(nearest: NDArray[np.intp], hit: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Which detections, in the order of their scores, are the first to find a face.
+
+    Args:
+        nearest: (n,), the face that a detection overlaps most.
+        hit: (n,), whether it finds that face.
+
+    Returns:
+        Indices of detections, one a face that is found, in the order of the faces.
+    """
+    hits = np.flatnonzero(hit)
+    return hits[np.unique(nearest[hits], return_index=True)[1]]
+
+
 def match(
     boxes: NDArray[np.floating],
     scores: NDArray[np.floating],
@@ -55,8 +86,7 @@ def match(
         faces: (m, 4), xyxy, the boxes to be found.
         ignored: (k, 4), xyxy, boxes that count neither for nor against.
     """
-    # Equal scores: ordered by place, so that the order of the detections does not matter.
-    order = np.lexsort((*boxes.T[::-1], -scores))
+    order = by_score(boxes, scores)
     boxes, scores = np.asarray(boxes, np.float64)[order], np.asarray(scores, np.float64)[order]
     found = np.full(len(boxes), FALSE_ALARM, np.intp)
     found[_touches(boxes, ignored)] = IGNORED
@@ -65,9 +95,9 @@ def match(
         table = iou(boxes, faces)
         nearest = np.argmax(table, axis=1)
         best = table[np.arange(len(boxes)), nearest]
-        hit = np.flatnonzero(best >= MIN_IOU)
+        hit = is_hit(best)
         found[hit] = FALSE_ALARM
-        first = hit[np.unique(nearest[hit], return_index=True)[1]]
+        first = first_to_find(nearest, hit)
         found[first], overlap[first] = nearest[first], best[first]
     return Matches(boxes, scores, found, overlap)
 
@@ -75,5 +105,4 @@ def match(
 def _touches(boxes: NDArray[np.float64], ignored: NDArray[np.floating]) -> NDArray[np.bool_]:
     if not (len(ignored) and len(boxes)):
         return np.zeros(len(boxes), bool)
-    touches: NDArray[np.bool_] = np.max(iou(boxes, ignored), axis=1) >= MIN_IOU
-    return touches
+    return is_hit(np.max(iou(boxes, ignored), axis=1))

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from eval.fddb.overlap import Size, overlaps
+from eval.matching import by_score, is_hit
 from eval.roc import Roc, last_of_each, merge_steps
 from tinier_yolo.datasets.fddb import FddbImage
 from tinier_yolo.errors import DetectionsError
-
-#: A pair is a true positive above this IoU, strictly.
-MIN_IOU = 0.5
 
 
 def evaluate(
@@ -64,7 +62,7 @@ def image_curve(
         IoU where the threshold falls to each.
     """
     # A fixed order of both sides settles assignments of equal sums the same way, however a file is ordered.
-    rows = rows[np.lexsort((rows[:, 3], rows[:, 2], rows[:, 1], rows[:, 0], -rows[:, 4]))]
+    rows = rows[by_score(rows[:, :4], rows[:, 4])]
     ellipses = ellipses[np.lexsort(ellipses.T[::-1])]
     scores, iou = rows[:, 4], overlaps(rows[:, :4], ellipses, size)
     last = last_of_each(scores)
@@ -85,5 +83,5 @@ def _matched(iou: NDArray[np.float64], kept: NDArray[np.intp]) -> NDArray[np.flo
             result[index] = result[index - 1]
         elif count:
             pairs = iou[:count][linear_sum_assignment(iou[:count], maximize=True)]
-            result[index] = np.count_nonzero(pairs > MIN_IOU), pairs.sum()
+            result[index] = np.count_nonzero(is_hit(pairs, strict=True)), pairs.sum()
     return result

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.average_precision import PrecisionRecall, counts_at_scores
+from eval.matching import by_score, first_to_find, is_hit
 from tinier_yolo.datasets.wider import WiderImage
 
 SUBSETS = ("easy", "medium", "hard")
-#: A detection finds an annotation from this IoU on.
-MIN_IOU = 0.5
 #: Precision and recall are taken at this many thresholds, 0.999 down to 0, of scores normalised to 0..1.
 THRESHOLDS = 1000
 
@@ -74,8 +73,7 @@ def assign(rows: Rows, boxes: NDArray[np.float64], low: float, high: float) -> A
         low: the lowest score of the whole set, which becomes 0.
         high: the highest, which becomes 1.
     """
-    # Equal scores: ordered by place, so that the order of the file does not matter.
-    rows = rows[np.lexsort((rows[:, 3], rows[:, 2], rows[:, 1], rows[:, 0], -rows[:, 4]))]
+    rows = rows[by_score(rows[:, :4], rows[:, 4])]
     scores = (rows[:, 4] - low) / (high - low) if high > low else np.ones(len(rows))
     iou = pixel_iou(rows[:, :4], boxes)
     nearest = np.argmax(iou, axis=1)
@@ -115,9 +113,8 @@ def _curve(
 
 def _weights(assignment: Assignment, counted: NDArray[np.bool_]) -> NDArray[np.int64]:
     # What each detection adds: (n, 2), faces found and detections kept.
-    hit = assignment.overlap >= MIN_IOU
+    hit = is_hit(assignment.overlap)
     kept = ~hit | counted[assignment.nearest]
     first = np.zeros(len(hit), bool)
-    _, earliest = np.unique(assignment.nearest[hit], return_index=True)
-    first[np.flatnonzero(hit)[earliest]] = True
+    first[first_to_find(assignment.nearest, hit)] = True
     return np.column_stack([first & kept, kept]).astype(np.int64)
