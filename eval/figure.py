@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.heights import ALL_HEIGHTS, Heights
 from eval.matching import FALSE_ALARM, match
 from tinier_yolo.bulk.local import cores, in_threads
-from tinier_yolo.errors import MediaError, PathLike
+from tinier_yolo.errors import MediaError, PathLike, UsageError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.media.images import read_image, write_image
 
@@ -61,17 +62,74 @@ class FigureOptions:
         count: pictures in the figure; 0 draws none.
         names: images for it; empty: chosen by their faces.
         heights: [low, high) in pixels: choose images with a face of such a height.
-        attributes: conditions that such a face shall meet, as of :func:`eval.selection.parse_attribute`.
         thresh: detections of at least this score are drawn.
         pictures: write one picture an image too, of the whole set.
     """
 
     count: int = 0
     names: tuple[str, ...] = ()
-    heights: tuple[float, float] = (0, math.inf)
-    attributes: tuple[tuple[str, str | int], ...] = ()
+    heights: Heights = ALL_HEIGHTS
     thresh: float = 0.25
     pictures: bool = False
+
+
+def draw(
+    out: Path,
+    options: FigureOptions,
+    known: Collection[str],
+    candidates: Callable[[], Sequence[str]],
+    panel: Callable[[str], Panel],
+) -> tuple[str, ...]:
+    """Write ``figure.png`` and ``pictures/``, whichever is asked for.
+
+    Args:
+        out: the folder to write to.
+        options: what to draw.
+        known: names of all images of the set.
+        candidates: those with a face of the wanted kind, from which ``options.count`` are chosen.
+        panel: the panel of an image.
+
+    Returns:
+        Names of the figure's images.
+
+    Raises:
+        UsageError: an image that the set has not, or none with a face of that kind.
+        MediaError: an image of the figure cannot be read, or a file cannot be written.
+    """
+    names: list[str] = []
+    if options.names:
+        names = check_names(options.names, known)
+    elif options.count:
+        names = choose(candidates(), options.count)
+    if names:
+        draw_figure(out / "figure.png", [panel(name) for name in names], options.thresh)
+    if options.pictures:
+        write_pictures(out / "pictures", [panel(name) for name in known], options.thresh)
+    return tuple(names)
+
+
+def choose(candidates: Sequence[str], count: int) -> list[str]:
+    """``count`` of the candidates, spread evenly over them; all if there are fewer.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if not candidates:
+        raise UsageError("no image has a face of that kind")
+    picked = np.unique(np.linspace(0, len(candidates) - 1, min(count, len(candidates))).round().astype(int))
+    return [candidates[index] for index in picked]
+
+
+def check_names(names: Sequence[str], known: Collection[str]) -> list[str]:
+    """The names as given.
+
+    Raises:
+        UsageError: one of them is no image of the set.
+    """
+    for name in names:
+        if name not in known:
+            raise UsageError("no such image in the set", found=name[:80], expected=f"for example {next(iter(known))}")
+    return list(names)
 
 
 def annotate(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from eval.roc import Roc, read_roc
 from tinier_yolo.errors import PathLike
 from tinier_yolo.files import atomic_write
 
@@ -28,6 +30,20 @@ class Line:
     name: str
     x: ArrayLike
     y: ArrayLike
+
+    @classmethod
+    def of_roc(cls, name: str, roc: Roc) -> Line:
+        """A discrete ROC curve."""
+        return cls(name, roc.false_positives, roc.rate)
+
+
+def read_compared(compare: Sequence[tuple[str, Path]]) -> list[Line]:
+    """The curves of other detectors, from names and ROC files.
+
+    Raises:
+        DataError: as :func:`eval.roc.read_roc`.
+    """
+    return [Line(name, *read_roc(path)) for name, path in compare]
 
 
 def plot_roc(path: PathLike, lines: Sequence[Line], *, budget: int, limit: float, title: str) -> None:

@@ -60,6 +60,17 @@ class Roc:
         allowed = np.flatnonzero(self.false_positives <= (self.budget if budget is None else budget))
         return int(allowed[np.argmax(self.true_positives[allowed])]) if allowed.size else None
 
+    @property
+    def threshold(self) -> float | None:
+        """The score of the operating point; None where there is none."""
+        point = self.operating_point()
+        return None if point is None else float(self.scores[point])
+
+    @property
+    def end(self) -> tuple[float, int]:
+        """Rate and false positives of all detections."""
+        return (float(self.rate[-1]), int(self.false_positives[-1])) if len(self.scores) else (0.0, 0)
+
     def rate_at(self, budget: int | None = None) -> float:
         """The discrete rate at the operating point; 0 where there is none."""
         point = self.operating_point(budget)
@@ -67,16 +78,23 @@ class Roc:
 
     def summary(self) -> dict[str, Any]:
         """The figures that every summary has: the set, the rate at the operating point, the end of the curve."""
-        point = self.operating_point()
-        end = (float(self.rate[-1]), int(self.false_positives[-1])) if len(self.scores) else (0.0, 0)
+        rate, false_positives = self.end
         return {
             "images": self.images,
             "faces": self.faces,
             "false_positives": self.budget,
             "rate": round(self.rate_at(), 6),
-            "threshold": None if point is None else float(self.scores[point]),
-            "end": {"rate": round(end[0], 6), "false_positives": end[1]},
+            "threshold": self.threshold,
+            "end": {"rate": round(rate, 6), "false_positives": false_positives},
         }
+
+    def line(self) -> str:
+        """The same figures in words."""
+        rate, false_positives = self.end
+        return (
+            f"rate {self.rate_at():.6f} at {self.budget} false positives "
+            f"(0.1 an image; {self.images} images, {self.faces} faces); end {rate:.6f} at {false_positives}"
+        )
 
     def continuous_rate_at(self, budget: int | None = None) -> float:
         """The highest continuous rate at no more than ``budget`` false positives; 0 where there is none."""

@@ -1,26 +1,28 @@
 """Table 5 of IFQ-Net: model size and FDDB detection rate of the four networks, ours beside the paper's.
 
-Every network that exists as weights is run over FDDB (or a subset of it) and evaluated; the others are named as not
-trained. OpenCV's Haar cascade, and YuNet where its file is given, can stand below them.
+Every network that exists as weights is run over FDDB, or over the images of the lists given, and evaluated; the others
+are named as not trained. Each list has a column, and all of them together another one. OpenCV's Haar cascade, and YuNet
+where its file is given, can stand below the networks.
 
-    python scripts/table5.py --annotations FDDB-folds --images originalPics --out out/table5 [--list FILE] [--haar]
+    python scripts/table5.py --annotations FDDB-folds --images originalPics --out out/table5 [--list FILE]... [--haar]
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from eval.fddb.benchmark import FddbSet, evaluate_detector, plot_curves, read_compared  # noqa: E402
-from tinier_yolo.cli.subject import Chosen, own_detector, peer  # noqa: E402
-from tinier_yolo.errors import TinierYoloError  # noqa: E402
+from eval.fddb.benchmark import FddbResult, detect, plot_curves, score, write_results  # noqa: E402
+from eval.fddb.dataset import FddbSet  # noqa: E402
+from eval.plots import Line  # noqa: E402
+from eval.subjects import Chosen, own_detector, peer  # noqa: E402
+from tinier_yolo.errors import TinierYoloError, UsageError  # noqa: E402
 from tinier_yolo.files import atomic_write  # noqa: E402
 
 
@@ -42,6 +44,10 @@ ROWS = (
 )
 
 
+#: Names of the columns that no list has named.
+WHOLE, TOGETHER = "FDDB", "together"
+
+
 def find_model(row: Row, weights: Path, cfg: Path) -> tuple[Path, Path | None] | None:
     """A network's model and, for weights, its cfg; None where it was not trained. An integer program comes first."""
     program, floats = weights / f"{row.stem}.ifq", weights / f"{row.stem}.weights"
@@ -50,74 +56,127 @@ def find_model(row: Row, weights: Path, cfg: Path) -> tuple[Path, Path | None] |
     return (floats, cfg / f"{row.stem}.cfg") if floats.is_file() else None
 
 
-def table(rows: Sequence[tuple[Row | str, dict[str, Any] | None]]) -> str:
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a detector.
+
+    Attributes:
+        results: by column of the table.
+        model_bytes: of its file; None where it has none.
+        ms_per_image: median time on one thread.
+    """
+
+    results: Mapping[str, FddbResult]
+    model_bytes: int | None
+    ms_per_image: float | None
+
+
+Rows = Sequence[tuple[Row | str, Measured | None]]
+
+
+def table(columns: Sequence[str], rows: Rows) -> str:
     """The table in Markdown.
 
     Args:
-        rows: a network of the paper or the name of a peer, and its summary; None where it was not evaluated.
+        columns: names of the parts of FDDB, a column of rates each.
+        rows: a network of the paper or the name of a peer, and what was measured; None where it was not trained.
     """
-    lines = [
-        "| detector | bytes | MB | MB in the paper | rate | rate in the paper | ms an image |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row, summary in rows:
-        paper = (f"{row.paper_megabytes:.2f}", f"{row.paper_rate:.2f}") if isinstance(row, Row) else ("", "")
-        title = row.title if isinstance(row, Row) else row
-        if summary is None:
-            lines.append(f"| {title} | not trained | | {paper[0]} | | {paper[1]} | |")
+    titles = ["rate" if name == WHOLE else f"rate, {name}" for name in columns]
+    header = ["detector", "bytes", "MB", "MB in the paper", *titles, "rate in the paper", "ms an image"]
+    lines = [_line(header), "|" + "---|" * len(header)]
+    for row, measured in rows:
+        title, size, rate = (row, "", "") if isinstance(row, str) else _paper(row)
+        if measured is None:
+            lines.append(_line([title, "not trained", "", size, *[""] * len(columns), rate, ""]))
             continue
-        size = summary.get("model_bytes")
-        sizes = ("", "") if size is None else (f"{size:,}", f"{size / 1e6:.2f}")
-        rate, time = f"{summary['rate']:.4f}", f"{summary['ms_per_image']:.1f}"
-        lines.append(f"| {title} | {sizes[0]} | {sizes[1]} | {paper[0]} | {rate} | {paper[1]} | {time} |")
+        count, time = measured.model_bytes, measured.ms_per_image
+        sizes = ["", ""] if count is None else [f"{count:,}", f"{count / 1e6:.2f}"]
+        rates = [f"{measured.results[name].roc.rate_at():.4f}" for name in columns]
+        lines.append(_line([title, *sizes, size, *rates, rate, "" if time is None else f"{time:.1f}"]))
     return "\n".join(lines) + "\n"
 
 
-def note(summary: dict[str, Any]) -> str:
+def _paper(row: Row) -> tuple[str, str, str]:
+    return row.title, f"{row.paper_megabytes:.2f}", f"{row.paper_rate:.2f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
+
+
+def note(results: Mapping[str, FddbResult]) -> str:
     """What the rates were measured on; on a subset, that the paper's were not."""
-    text = f"Rate at {summary['false_positives']} false positives (0.1 an image) on {summary['images']} images of FDDB"
-    text += f" with {summary['faces']} faces"
-    return text + (": a subset, not comparable with the paper's rates on all 2,845.\n" if summary["subset"] else ".\n")
+    lines = []
+    for name, result in results.items():
+        roc = result.roc
+        text = f"{name}: rate at {roc.budget} false positives (0.1 an image) on {roc.images} images of FDDB with "
+        end = ": a subset, not comparable with the paper's rates on all 2,845." if result.subset else "."
+        lines.append(f"- {text}{roc.faces} faces{end}\n")
+    return "".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate, print the table, and write it to ``table5.md`` with all curves in one ``roc.png``."""
     args = _parser().parse_args(argv)
     try:
-        results = evaluate_all(args)
+        parts = load_parts(args.annotations, args.list)
+        rows = evaluate_all(args, parts)
     except TinierYoloError as error:
         print(f"table5: {error}", file=sys.stderr)
         return 2
-    text = table(results)
-    summary = next(summary for _, summary in results if summary is not None)
-    text += "\n" + note(summary)
+    results = next(measured.results for _, measured in rows if measured is not None)
+    text = table(list(parts), rows) + "\n" + note(results)
     print(text, end="")
     with atomic_write(args.out / "table5.md", "w") as file:
         file.write(text)
-    return 1 if summary["missing_images"] else 0
+    return 1 if next(iter(results.values())).source.missing_images else 0
 
 
-def evaluate_all(args: argparse.Namespace) -> list[tuple[Row | str, dict[str, Any] | None]]:
-    """Evaluate what there is, one detector after the other, and draw all curves in one figure.
+def load_parts(annotations: Path, lists: Sequence[Path]) -> dict[str, FddbSet]:
+    """The parts of FDDB that have a column: each list, and the last one: all lists together, or the whole.
+
+    Raises:
+        TinierYoloError: bad annotations, a bad list, or two lists of one name.
+    """
+    whole = FddbSet.load(annotations)
+    if not lists:
+        return {WHOLE: whole}
+    parts = {path.stem.removesuffix("_images"): whole.part([path]) for path in lists}
+    if len(parts) < len(lists) or TOGETHER in parts:
+        raise UsageError("two lists of one name", found=", ".join(path.name for path in lists))
+    return {**parts, TOGETHER: whole.part(lists)} if len(lists) > 1 else parts
+
+
+def evaluate_all(args: argparse.Namespace, parts: Mapping[str, FddbSet]) -> Rows:
+    """Run what there is, one detector after the other, each once; draw all curves in one figure.
 
     Raises:
         TinierYoloError: nothing to evaluate, bad models, or bad input.
     """
-    fddb = FddbSet.load(args.annotations, args.list)
-    results: list[tuple[Row | str, dict[str, Any] | None]] = []
-    curves: list[tuple[str, Path]] = []
+    last, everything = list(parts.items())[-1]
+    rows: list[tuple[Row | str, Measured | None]] = []
     for row, chosen in _detectors(args):
-        if chosen is None:
-            results.append((row, None))
-            continue
-        name = chosen.subject.name
-        out = args.out / name
-        results.append((row, evaluate_detector(fddb, chosen.subject, args.images, out)))
-        curves.append((name, out / "DiscROC.txt"))
-    if not curves:
+        rows.append((row, None if chosen is None else measure(chosen, parts, args.images, args.out)))
+    lines = [Line.of_roc(m.results[last].source.name, m.results[last].roc) for _, m in rows if m is not None]
+    if not lines:
         raise TinierYoloError("no trained network", path=args.weights, expected=" or ".join(row.stem for row in ROWS))
-    plot_curves(args.out / "roc.png", fddb, read_compared(curves))
-    return results
+    plot_curves(args.out / "roc.png", everything, lines)
+    return rows
+
+
+def measure(chosen: Chosen, parts: Mapping[str, FddbSet], images: Path, out: Path) -> Measured:
+    """Run a detector over all parts at once, and score each of them.
+
+    Raises:
+        TinierYoloError: no image can be read, or a file cannot be written.
+    """
+    subject, folder = chosen.subject, out / chosen.subject.name
+    last, everything = list(parts.items())[-1]
+    detected = detect(everything, subject, images, folder)
+    results = {name: score(part, detected) for name, part in parts.items()}
+    for name, result in results.items():
+        write_results(folder if name == last else folder / name, parts[name], result)
+    return Measured(results, subject.details.get("model_bytes"), detected.source.ms_per_image)
 
 
 def _detectors(args: argparse.Namespace) -> Iterator[tuple[Row | str, Chosen | None]]:
@@ -134,7 +193,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Reproduce Table 5 of IFQ-Net.")
     parser.add_argument("--annotations", required=True, type=Path, help="folder of FDDB-fold-*-ellipseList.txt")
     parser.add_argument("--images", required=True, type=Path, help="FDDB's originalPics")
-    parser.add_argument("--list", type=Path, help="evaluate these images alone")
+    parser.add_argument(
+        "--list", type=Path, action="append", default=[], metavar="FILE",
+        help="evaluate these images alone, in a column of their own; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out/table5"), help="folder for the results")
     parser.add_argument("--weights", type=Path, default=ROOT / "weights", help="folder of the models")
     parser.add_argument("--cfg", type=Path, default=ROOT / "cfg", help="folder of the cfgs")

@@ -20,9 +20,7 @@ from tinier_yolo.datasets.fddb import FddbImage
 from tinier_yolo.errors import DetectionsError
 
 
-def evaluate(
-    images: Iterable[FddbImage], detections: Mapping[str, NDArray[np.float64]], sizes: Mapping[str, Size]
-) -> Roc:
+def curve(images: Iterable[FddbImage], detections: Mapping[str, NDArray[np.float64]], sizes: Mapping[str, Size]) -> Roc:
     """The discrete and continuous curves of a detector over a set of images.
 
     Neither the order of the images nor that of an image's detections or ellipses changes a bit of the result.
@@ -36,15 +34,15 @@ def evaluate(
         DetectionsError: the size of an image is not known.
     """
     ordered = sorted(images, key=lambda image: image.name)
-    curves = []
+    steps = []
     for image in ordered:
         rows = detections.get(image.name, np.empty((0, 5)))
         if len(rows):
             if image.name not in sizes:
                 raise DetectionsError("the image's size is not known", place=image.name)
-            curves.append(image_curve(rows, image.ellipses, sizes[image.name]))
+            steps.append(image_curve(rows, image.ellipses, sizes[image.name]))
     faces = sum(len(image.ellipses) for image in ordered)
-    return merge_steps([curve[0] for curve in curves], [curve[1] for curve in curves], faces, len(ordered))
+    return merge_steps([step[0] for step in steps], [step[1] for step in steps], faces, len(ordered))
 
 
 def image_curve(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.fddb.benchmark import read_compared
-from eval.figure import FigureOptions, Panel, draw_figure, write_pictures
+from eval.average_precision import PrecisionRecall
+from eval.benchmarks import Request
+from eval.figure import FigureOptions, Panel, draw
+from eval.heights import Heights, in_range, label
 from eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
-from eval.matching import match
-from eval.plots import Line, plot_precision_recall, plot_roc
-from eval.report import write_json, write_precision_recall
+from eval.matching import MIN_IOU, match
+from eval.plots import Line, plot_precision_recall, plot_roc, read_compared
+from eval.report import Source, write_json, write_precision_recall
 from eval.roc import Roc, write_discrete
 from eval.run import Run, Subject, run_detector
-from eval.selection import check_names, choose
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError, PathLike
@@ -48,6 +49,81 @@ class LabelledImage:
         return cls(sample, size, _corners(sample.boxes, size), _corners(sample.ignored, size))
 
 
+@dataclass(frozen=True)
+class HeightRow:
+    """The faces of a range of heights.
+
+    Attributes:
+        heights: the range, in pixels at network size.
+        faces: their number.
+        ap: their AP; None where there is no face.
+        rate: the share of them that is found at the operating point of the whole set; None where there is no face.
+    """
+
+    heights: Heights
+    faces: int
+    ap: float | None
+    rate: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """A row of ``summary.json``."""
+        ap, rate = (None if value is None else round(value, 6) for value in (self.ap, self.rate))
+        return {"height": label(self.heights), "faces": self.faces, "ap": ap, "rate": rate}
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledResult:
+    """The result of the benchmark.
+
+    Attributes:
+        source: where the detections come from.
+        roc: the curve of the rate over false positives.
+        precision_recall: the curve of precision over recall.
+        by_height: both by the height of the faces.
+        network_size: (width, height) at which heights are told.
+        ignored: the number of boxes that count neither for nor against.
+        figure: names of the figure's images.
+        title: what was evaluated, for a person.
+    """
+
+    source: Source
+    roc: Roc
+    precision_recall: PrecisionRecall
+    by_height: tuple[HeightRow, ...]
+    network_size: Size
+    ignored: int
+    figure: tuple[str, ...] = ()
+    title: str = "YOLO-labelled set"
+
+    def summary(self) -> dict[str, Any]:
+        """The content of ``summary.json``."""
+        summary = {
+            "benchmark": "YOLO-labelled set",
+            "ap": round(self.precision_recall.average_precision, 6),
+            **self.roc.summary(),
+            "by_height": [row.summary() for row in self.by_height],
+            "network_size": list(self.network_size),
+            "ignored": self.ignored,
+            **self.source.summary(),
+        }
+        if self.figure:
+            summary["figure"] = list(self.figure)
+        return summary
+
+    def text(self) -> str:
+        """AP, the rate at the operating point, and a table by height."""
+        width, height = self.network_size
+        lines = [
+            f"AP {self.precision_recall.average_precision:.4f}",
+            f"{self.title}, {self.source.name}: {self.roc.line()}",
+            f"faces by height at {width}x{height} (pixels)   faces      AP    rate",
+        ]
+        for row in self.by_height:
+            values = ["     -" if value is None else f"{value:.4f}" for value in (row.ap, row.rate)]
+            lines.append(f"{label(row.heights):>38} {row.faces:>7}  {values[0]}  {values[1]}")
+        return "\n".join(lines)
+
+
 def load_set(data: PathLike) -> dict[str, Sample]:
     """The samples of a .data file's valid list, by the name of the image below the list's folder.
 
@@ -67,6 +143,26 @@ def load_set(data: PathLike) -> dict[str, Sample]:
     return named
 
 
+def evaluate(request: Request) -> LabelledResult:
+    """Evaluate a detector and write the results.
+
+    Raises:
+        TinierYoloError: bad input, or results that cannot be written.
+    """
+    data = request.needed("data")
+    samples, chosen = load_set(data), request.choose()
+    result = evaluate_detector(
+        samples,
+        chosen.subject,
+        request.out,
+        network_size=chosen.network_size,
+        letter_box=chosen.letter_box,
+        compare=request.compare,
+        figure=request.figure,
+    )
+    return replace(result, title=data)
+
+
 def evaluate_detector(
     samples: Mapping[str, Sample],
     subject: Subject,
@@ -76,7 +172,7 @@ def evaluate_detector(
     letter_box: bool = True,
     compare: Sequence[tuple[str, Path]] = (),
     figure: FigureOptions | None = None,
-) -> dict[str, Any]:
+) -> LabelledResult:
     """Run a detector over the set and write the results.
 
     Args:
@@ -88,9 +184,6 @@ def evaluate_detector(
         compare: names and ROC files of other curves for the plot.
         figure: what to draw, if anything.
 
-    Returns:
-        The summary, as written to ``summary.json``.
-
     Raises:
         TinierYoloError: no image can be read, or a file cannot be written.
     """
@@ -98,50 +191,26 @@ def evaluate_detector(
     run = run_detector(subject, {name: sample.image for name, sample in samples.items()})
     images = {name: LabelledImage.of(samples[name], size) for name, size in run.sizes.items()}
     scales = {name: Letterbox.fit(i.size, network_size, letter_box).scale[1] for name, i in images.items()}
-    results = [_result(name, image, run, scales[name]) for name, image in images.items()]
-    roc = roc_curve(results, sum(len(sample.boxes) for sample in samples.values()), len(samples))
-    summary = {**summarise(results, roc), "network_size": list(network_size), **_details(samples, subject, run)}
-    if figure and (names := _draw(Path(out), images, results, figure)):
-        summary["figure"] = names
-    _write_curves(Path(out), results, roc, subject.name, others)
-    write_json(Path(out) / "summary.json", summary)
-    return summary
+    found = [_result(name, image, run, scales[name]) for name, image in images.items()]
+    roc = roc_curve(found, sum(len(sample.boxes) for sample in samples.values()), len(samples))
+    result = LabelledResult(
+        Source.of_run(subject, run),
+        roc,
+        precision_recall(found, faces=roc.faces),
+        tuple(_height_row(found, heights, roc.threshold) for heights in HEIGHTS),
+        network_size,
+        sum(len(sample.ignored) for sample in samples.values()),
+        _draw(Path(out), images, found, figure) if figure else (),
+    )
+    _write_curves(Path(out), result, others)
+    write_json(Path(out) / "summary.json", result.summary())
+    return result
 
 
-def summarise(results: Sequence[ImageResult], roc: Roc) -> dict[str, Any]:
-    """The summary: AP, rate at the operating point, and both by the height of the faces."""
-    summary = roc.summary()
-    return {
-        "benchmark": "YOLO-labelled set",
-        "ap": round(precision_recall(results, faces=roc.faces).average_precision, 6),
-        **summary,
-        "by_height": [_height_row(results, heights, summary["threshold"]) for heights in HEIGHTS],
-    }
-
-
-def _details(samples: Mapping[str, Sample], subject: Subject, run: Run) -> dict[str, Any]:
-    return {
-        "ignored": sum(len(sample.ignored) for sample in samples.values()),
-        "name": subject.name,
-        **subject.details,
-        "ms_per_image": run.ms_per_image,
-        "missing_images": list(run.problems),
-    }
-
-
-def _height_row(
-    results: Sequence[ImageResult], heights: tuple[float, float], threshold: float | None
-) -> dict[str, Any]:
+def _height_row(results: Sequence[ImageResult], heights: Heights, threshold: float | None) -> HeightRow:
     curve = precision_recall(results, heights)
-    rate = rate_above(results, heights, threshold)
-    low, high = heights
-    label = f"under {high:g}" if low == 0 else f"over {low:g}" if high == float("inf") else f"{low:g}-{high:g}"
-    return {
-        "height": label,
-        "faces": curve.faces,
-        "ap": round(curve.average_precision, 6) if curve.faces else None,
-        "rate": None if rate is None else round(rate, 6),
-    }
+    ap = curve.average_precision if curve.faces else None
+    return HeightRow(heights, curve.faces, ap, rate_above(results, heights, threshold))
 
 
 def _result(name: str, image: LabelledImage, run: Run, scale: float) -> ImageResult:
@@ -150,35 +219,27 @@ def _result(name: str, image: LabelledImage, run: Run, scale: float) -> ImageRes
     return ImageResult(name, matches, (image.faces[:, 3] - image.faces[:, 1]) * scale, scale)
 
 
-def _write_curves(out: Path, results: Sequence[ImageResult], roc: Roc, name: str, others: Sequence[Line]) -> None:
-    curve = precision_recall(results, faces=roc.faces)
+def _write_curves(out: Path, result: LabelledResult, others: Sequence[Line]) -> None:
+    curve, roc, name = result.precision_recall, result.roc, result.source.name
     write_precision_recall(out / "pr.csv", curve)
     write_discrete(out / "DiscROC.txt", roc)
-    title = f"{roc.images:,} images, {roc.faces:,} faces, IoU 0.5"
-    label = f"{name}: AP {curve.average_precision:.3f}"
-    plot_precision_recall(out / "pr.png", [Line(label, curve.recall, curve.precision)], title=title)
-    lines = [Line(name, roc.false_positives, roc.rate), *others]
+    title = f"{roc.images:,} images, {roc.faces:,} faces, IoU {MIN_IOU:g}"
+    line = Line(f"{name}: AP {curve.average_precision:.3f}", curve.recall, curve.precision)
+    plot_precision_recall(out / "pr.png", [line], title=title)
+    lines = [Line.of_roc(name, roc), *others]
     plot_roc(out / "roc.png", lines, budget=roc.budget, limit=max(roc.images, 10), title=title)
 
 
 def _draw(
     out: Path, images: Mapping[str, LabelledImage], results: Sequence[ImageResult], options: FigureOptions
-) -> list[str]:
-    # Returns the names of the figure's images.
+) -> tuple[str, ...]:
     by_name = {result.name: result for result in results}
-    names: list[str] = []
-    if options.names:
-        names = check_names(options.names, images)
-    elif options.count:
-        low, high = options.heights
+
+    def candidates() -> list[str]:
         heights = {name: image.faces[:, 3] - image.faces[:, 1] for name, image in images.items()}
-        names = choose([name for name, h in heights.items() if ((h >= low) & (h < high)).any()], options.count)
-    if names:
-        draw_figure(out / "figure.png", [_panel(name, images[name], by_name[name]) for name in names], options.thresh)
-    if options.pictures:
-        panels = [_panel(name, image, by_name[name]) for name, image in images.items()]
-        write_pictures(out / "pictures", panels, options.thresh)
-    return names
+        return [name for name, height in heights.items() if in_range(height, options.heights).any()]
+
+    return draw(out, options, images, candidates, lambda name: _panel(name, images[name], by_name[name]))
 
 
 def _panel(name: str, image: LabelledImage, result: ImageResult) -> Panel:

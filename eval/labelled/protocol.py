@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.average_precision import PrecisionRecall, counts_at_scores
+from eval.heights import ALL_HEIGHTS, Heights, in_range
 from eval.matching import IGNORED, Matches
 from eval.roc import Roc, merge_steps
 
-#: Ranges of face height at network size, in pixels: [low, high).
-HEIGHTS: tuple[tuple[float, float], ...] = ((0, 16), (16, 32), (32, 64), (64, float("inf")))
+#: Ranges of face height at network size.
+HEIGHTS: tuple[Heights, ...] = ((0, 16), (16, 32), (32, 64), (64, math.inf))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +49,7 @@ def roc_curve(results: Sequence[ImageResult], faces: int, images: int) -> Roc:
 
 
 def precision_recall(
-    results: Sequence[ImageResult], heights: tuple[float, float] = (0, float("inf")), faces: int | None = None
+    results: Sequence[ImageResult], heights: Heights = ALL_HEIGHTS, faces: int | None = None
 ) -> PrecisionRecall:
     """Precision over recall for the faces of a range of heights.
 
@@ -65,34 +67,30 @@ def precision_recall(
         height = (matches.boxes[:, 3] - matches.boxes[:, 1]) * result.scale
         found = matches.face >= 0
         height[found] = result.face_heights[matches.face[found]]
-        kept = _in_range(height, heights) & (matches.face != IGNORED)
+        kept = in_range(height, heights) & (matches.face != IGNORED)
         scores.append(matches.scores)
         weights.append(np.column_stack([kept & found, kept]).astype(np.int64))
-        total += int(_in_range(result.face_heights, heights).sum())
+        total += int(in_range(result.face_heights, heights).sum())
     all_scores = np.concatenate(scores)
     thresholds = np.unique(all_scores)[::-1]
     counts = counts_at_scores(all_scores, np.concatenate(weights), thresholds)
     return PrecisionRecall.of_counts(counts[:, 0], counts[:, 1], thresholds, total if faces is None else faces)
 
 
-def rate_above(results: Sequence[ImageResult], heights: tuple[float, float], threshold: float | None) -> float | None:
+def rate_above(results: Sequence[ImageResult], heights: Heights, threshold: float | None) -> float | None:
     """Share of the faces in a range of heights that were found with at least that score; None where there is no face.
 
     A threshold of None finds nothing.
     """
     total = found = 0
     for result in results:
-        in_range = _in_range(result.face_heights, heights)
-        total += int(in_range.sum())
+        chosen = in_range(result.face_heights, heights)
+        total += int(chosen.sum())
         if threshold is not None:
             kept = result.matches.above(threshold).face
-            found += int(in_range[kept[kept >= 0]].sum())
+            found += int(chosen[kept[kept >= 0]].sum())
     return found / total if total else None
 
 
 def _by_name(results: Sequence[ImageResult]) -> list[ImageResult]:
     return sorted(results, key=lambda result: result.name)
-
-
-def _in_range(height: NDArray[np.float64], heights: tuple[float, float]) -> NDArray[np.bool_]:
-    return (height >= heights[0]) & (height < heights[1])

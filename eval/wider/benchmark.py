@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.average_precision import PrecisionRecall
-from eval.figure import FigureOptions, Panel, draw_figure, write_pictures
+from eval.benchmarks import Request
+from eval.figure import FigureOptions, Panel, draw
 from eval.plots import Line, plot_precision_recall
-from eval.report import write_json, write_precision_recall
+from eval.report import Source, write_json, write_precision_recall
 from eval.run import Subject, run_detector
-from eval.selection import check_names, choose, wider_faces
-from eval.wider.protocol import SUBSETS, evaluate
+from eval.wider.attributes import Condition, parse_attribute, wider_faces
+from eval.wider.protocol import SUBSETS, curves
 from tinier_yolo.bulk.local import progress
 from tinier_yolo.datasets.records import index_records
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
@@ -53,6 +54,59 @@ class WiderSet:
         return {name: Path(root) / f"{name}.jpg" for name in self.images}
 
 
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What to draw.
+
+    Attributes:
+        options: as for every benchmark.
+        root: the images.
+        conditions: what attributes a face shall have in the images that are chosen.
+    """
+
+    options: FigureOptions
+    root: PathLike
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class WiderResult:
+    """The result of the benchmark.
+
+    Attributes:
+        source: where the detections come from.
+        curves: by subset, precision over recall.
+        images: the number of images.
+        detections: their number.
+        figure: names of the figure's images.
+    """
+
+    source: Source
+    curves: Mapping[str, PrecisionRecall]
+    images: int
+    detections: int
+    figure: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """The content of ``summary.json``: AP and number of faces of each subset, what was evaluated."""
+        summary: dict[str, Any] = {
+            "benchmark": "WIDER FACE validation",
+            **{name: round(curve.average_precision, 6) for name, curve in self.curves.items()},
+            "images": self.images,
+            "faces": {name: curve.faces for name, curve in self.curves.items()},
+            "detections": self.detections,
+            **self.source.summary(),
+        }
+        if self.figure:
+            summary["figure"] = list(self.figure)
+        return summary
+
+    def text(self) -> str:
+        """The AP of each subset."""
+        aps = ", ".join(f"{name} {curve.average_precision:.6f}" for name, curve in self.curves.items())
+        return f"WIDER FACE validation, {self.source.name}: AP {aps}"
+
+
 def load_detections(folder: PathLike, wider: WiderSet) -> dict[str, NDArray[np.float64]]:
     """Read a folder of ``EVENT/NAME.txt``.
 
@@ -66,15 +120,31 @@ def load_detections(folder: PathLike, wider: WiderSet) -> dict[str, NDArray[np.f
     return {name: record.rows for name, record in records.items()}
 
 
+def evaluate(request: Request) -> WiderResult:
+    """Evaluate a detector, or detections from files, and write the results.
+
+    Raises:
+        TinierYoloError: options that do not go together, bad input, or results that cannot be written.
+    """
+    files, root, drawing = request.one("detections"), request.one("images"), None
+    conditions = tuple(parse_attribute(text) for text in request.many("attribute"))
+    if files is None:
+        root = request.images()
+    if request.figure:
+        if root is None:
+            raise UsageError("pictures need the images", expected="--images ROOT")
+        drawing = Drawing(request.figure, root, conditions)
+    if files is None:
+        subject = request.choose().subject
+        wider = WiderSet.load(request.needed("ground_truth"))
+        return evaluate_detector(wider, subject, request.images(), request.out, drawing=drawing)
+    wider = WiderSet.load(request.needed("ground_truth"))
+    return evaluate_files(wider, files, request.out, name=request.name or Path(files).name, drawing=drawing)
+
+
 def evaluate_files(
-    wider: WiderSet,
-    detections: PathLike,
-    out: PathLike,
-    *,
-    name: str,
-    root: PathLike | None = None,
-    figure: FigureOptions | None = None,
-) -> dict[str, Any]:
+    wider: WiderSet, detections: PathLike, out: PathLike, *, name: str, drawing: Drawing | None = None
+) -> WiderResult:
     """Score detections from files and write the results.
 
     Args:
@@ -82,26 +152,22 @@ def evaluate_files(
         detections: a folder of ``EVENT/NAME.txt``; an image without a file has no detections.
         out: the folder to write to.
         name: for the legend and the summary.
-        root: the images; needed for pictures only.
-        figure: what to draw, if anything.
+        drawing: what to draw, if anything.
 
-    Returns:
-        The summary, as written to ``summary.json``.
+    Raises:
+        TinierYoloError: bad input, or results that cannot be written.
     """
     rows = load_detections(detections, wider)
-    details = {"name": name, "missing_images": [image for image in wider.images if image not in rows]}
-    return _write_results(Path(out), wider, rows, details, root, figure)
+    missing = tuple(image for image in wider.images if image not in rows)
+    return _write_results(Path(out), wider, rows, Source(name, missing), drawing)
 
 
 def evaluate_detector(
-    wider: WiderSet, subject: Subject, root: PathLike, out: PathLike, *, figure: FigureOptions | None = None
-) -> dict[str, Any]:
+    wider: WiderSet, subject: Subject, root: PathLike, out: PathLike, *, drawing: Drawing | None = None
+) -> WiderResult:
     """Run a detector over the images, write ``detections/EVENT/NAME.txt``, and score what these files say.
 
     Faces of images that cannot be read count as missed; the summary names these images.
-
-    Returns:
-        The summary, as written to ``summary.json``.
 
     Raises:
         TinierYoloError: no image can be read, or a file cannot be written.
@@ -111,60 +177,32 @@ def evaluate_detector(
     for name, found in progress(run.detections.items(), len(run.detections), "writing"):
         write_wider(folder, name, found)
     written = load_detections(folder, wider)
-    details = {"name": subject.name, **subject.details, "ms_per_image": run.ms_per_image}
-    details["missing_images"] = list(run.problems)
-    return _write_results(Path(out), wider, written, details, root, figure)
+    return _write_results(Path(out), wider, written, Source.of_run(subject, run), drawing)
 
 
-def _write_results(
-    out: Path,
-    wider: WiderSet,
-    rows: Rows,
-    details: Mapping[str, Any],
-    root: PathLike | None,
-    figure: FigureOptions | None,
-) -> dict[str, Any]:
-    drawn = _draw(out, wider, rows, root, figure) if figure else []
-    curves = evaluate(wider.images.values(), wider.subsets, rows)
-    for name, curve in curves.items():
+def _write_results(out: Path, wider: WiderSet, rows: Rows, source: Source, drawing: Drawing | None) -> WiderResult:
+    drawn = _draw(out, wider, rows, drawing) if drawing else ()
+    by_subset = curves(wider.images.values(), wider.subsets, rows)
+    result = WiderResult(source, by_subset, len(wider.images), sum(map(len, rows.values())), drawn)
+    for name, curve in by_subset.items():
         write_precision_recall(out / f"pr_{name}.csv", curve)
-    lines = [Line(f"{name}: AP {c.average_precision:.3f}", c.recall, c.precision) for name, c in curves.items()]
-    plot_precision_recall(out / "pr.png", lines, title=f"WIDER FACE validation: {details['name']}")
-    summary = {**summarise(wider, curves), "detections": sum(map(len, rows.values())), **details}
-    if drawn:
-        summary["figure"] = drawn
-    write_json(out / "summary.json", summary)
-    return summary
+    lines = [Line(f"{name}: AP {c.average_precision:.3f}", c.recall, c.precision) for name, c in by_subset.items()]
+    plot_precision_recall(out / "pr.png", lines, title=f"WIDER FACE validation: {source.name}")
+    write_json(out / "summary.json", result.summary())
+    return result
 
 
-def summarise(wider: WiderSet, curves: Mapping[str, PrecisionRecall]) -> dict[str, Any]:
-    """The summary: AP and number of faces of each subset."""
-    return {
-        "benchmark": "WIDER FACE validation",
-        **{name: round(curve.average_precision, 6) for name, curve in curves.items()},
-        "images": len(wider.images),
-        "faces": {name: curve.faces for name, curve in curves.items()},
-    }
+def _draw(out: Path, wider: WiderSet, rows: Rows, drawing: Drawing) -> tuple[str, ...]:
+    files, heights = wider.files(drawing.root), drawing.options.heights
 
+    def candidates() -> Sequence[str]:
+        fits = (name for name, i in wider.images.items() if wider_faces(i, drawing.conditions, heights).any())
+        return [name for name in fits if files[name].is_file()]
 
-def _draw(out: Path, wider: WiderSet, rows: Rows, root: PathLike | None, options: FigureOptions) -> list[str]:
-    # Returns the names of the figure's images.
-    if root is None:
-        raise UsageError("pictures need the images", expected="--images ROOT")
-    files = wider.files(root)
-    names: list[str] = []
-    if options.names:
-        names = check_names(options.names, files)
-    elif options.count:
-        faces = {name: wider_faces(image, options.attributes, options.heights) for name, image in wider.images.items()}
-        names = choose([name for name, fits in faces.items() if fits.any() and files[name].is_file()], options.count)
-    if names:
-        panels = [_panel(wider.images[name], files[name], rows) for name in names]
-        draw_figure(out / "figure.png", panels, options.thresh)
-    if options.pictures:
-        panels = [_panel(image, files[name], rows) for name, image in wider.images.items()]
-        write_pictures(out / "pictures", panels, options.thresh)
-    return names
+    def panel(name: str) -> Panel:
+        return _panel(wider.images[name], files[name], rows)
+
+    return draw(out, drawing.options, wider.images, candidates, panel)
 
 
 def _panel(image: WiderImage, path: Path, rows: Rows) -> Panel:

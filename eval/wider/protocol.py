@@ -39,7 +39,7 @@ class Assignment:
     overlap: NDArray[np.float64]
 
 
-def evaluate(
+def curves(
     images: Iterable[WiderImage],
     subsets: Mapping[str, Mapping[str, NDArray[np.intp]]],
     detections: Mapping[str, Rows],

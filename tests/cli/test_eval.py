@@ -81,11 +81,15 @@ def test_fddb_from_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     (folder / "sizes.json").write_text('{"d/a": [128, 128]}')
     (folder / "roc.txt").write_text("0.5 3\n0 0\n")
     (folder / "list.txt").write_text("d/a\n")
+    (folder / "more.txt").write_text("d/b\n")
     common = ("fddb", "--annotations", folder / "folds", "--detections", folder / "found.txt")
     assert run(folder, *common, "--images", folder / "fddb", "--compare", f"x={folder / 'roc.txt'}") == 0
     assert "no detections for 1 images: d/b" in capsys.readouterr().err
     assert run(folder, *common, "--sizes", folder / "sizes.json", "--list", folder / "list.txt") == 0
     assert (summary(folder)["name"], summary(folder)["rate"], summary(folder)["images"]) == ("found", 1.0, 1)
+    lists = ("--list", folder / "list.txt", "--list", folder / "more.txt")
+    assert run(folder, *common, "--sizes", folder / "sizes.json", *lists) == 0
+    assert summary(folder)["images"] == 2
 
 
 def test_wider_with_a_model_and_from_its_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,9 +104,9 @@ def test_wider_with_a_model_and_from_its_files(folder: Path, capsys: pytest.Capt
     assert (summary(folder)["name"], summary(folder)["hard"]) == ("found", 1.0)
 
 
-def test_voc_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labelled_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = red_detector.write_model(folder)
-    assert run(folder, "voc", "--data", folder / "yolo/red.data", *model, "--figure", 3) == 0
+    assert run(folder, "labelled", "--data", folder / "yolo/red.data", *model, "--figure", 3) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "AP 1.0000"
     assert "rate 1.000000 at 0 false positives" in lines[1]
@@ -115,13 +119,23 @@ def test_voc_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     ]
     assert lines[-1] == f"{summary(folder)['ms_per_image']:.2f} ms an image (median, one thread)"
     assert summary(folder)["network_size"] == [128, 128]
-    assert run(folder, "voc", "--data", folder / "yolo/red.data", *model, "--size", "256x256") == 0
+    assert run(folder, "labelled", "--data", folder / "yolo/red.data", *model, "--size", "256x256") == 0
     # A cell of the network is 16 pixels of the picture now, and so is the detector's box.
     assert (summary(folder)["network_size"], summary(folder)["rate"]) == ([256, 256], 0.0)
 
 
+def test_voc_is_another_name_of_labelled(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = []
+    for name in ("labelled", "voc"):
+        assert run(folder, name, "--data", folder / "yolo/red.data", "--detector", "haar", "--size", 128) == 0
+        found = summary(folder)
+        assert found.pop("ms_per_image") >= 0
+        results.append((capsys.readouterr().out.splitlines()[:-1], found))
+    assert results[0] == results[1]
+
+
 def test_peers_take_the_same_road(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = ("voc", "--data", folder / "yolo/red.data")
+    data = ("labelled", "--data", folder / "yolo/red.data")
     assert run(folder, *data, "--detector", "haar", "--workers", 1) == 0
     found = summary(folder)
     assert (found["name"], found["detector"], found["rate"]) == ("haar", "haar", 0.0)
@@ -138,7 +152,7 @@ def test_a_model_is_loaded_once_a_worker(folder: Path, monkeypatch: pytest.Monke
     load = Detector.load
     monkeypatch.setattr(Detector, "load", lambda *words: loaded.append(words) or load(*words))
     model = red_detector.write_model(folder)
-    assert run(folder, "voc", "--data", folder / "yolo/red.data", *model, "--workers", 2) == 0
+    assert run(folder, "labelled", "--data", folder / "yolo/red.data", *model, "--workers", 2) == 0
     assert len(loaded) == 2
 
 
@@ -191,7 +205,7 @@ BAD: Sequence[tuple[Sequence[str], str]] = (
         ),
         "unknown attribute (expected blur=",
     ),
-    (("voc", "--data", "DIR/none.data", "--detector", "haar"), "DIR/none.data: cannot read the .data file"),
+    (("labelled", "--data", "DIR/none.data", "--detector", "haar"), "DIR/none.data: cannot read the .data file"),
 )
 
 
@@ -206,7 +220,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 def test_a_folder_that_cannot_be_written_is_told_before_the_run(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("eval", "voc", "--data", f"{folder}/yolo/red.data", "--detector", "haar")
+    words = ("eval", "labelled", "--data", f"{folder}/yolo/red.data", "--detector", "haar")
     assert main([*words, "--out", f"{folder}/yolo/val.txt/out"]) == 2
     assert capsys.readouterr().err.startswith(f"tinier-yolo: {folder}/yolo/val.txt/out: cannot write into the output")
 
@@ -219,8 +233,8 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_run(
         (*FDDB, "--compare", "x"),
         (*FDDB, "--size", "12y"),
         (*FDDB, "--workers", "0"),
-        ("voc", "--data", "x", "--face-height", "9-3"),
-        ("voc", "--data", "x", "--face-height", "9"),
+        ("labelled", "--data", "x", "--face-height", "9-3"),
+        ("labelled", "--data", "x", "--face-height", "9"),
     ],
 )
 def test_bad_usage(folder: Path, capsys: pytest.CaptureFixture[str], words: Sequence[str]) -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.figure import Panel, annotate, draw_figure, rows_of, write_pictures
+from eval.figure import Panel, annotate, check_names, choose, draw_figure, rows_of, write_pictures
 from tests.eval.fakes import draw
-from tinier_yolo.errors import MediaError
+from tinier_yolo.errors import MediaError, UsageError
 from tinier_yolo.media.images import read_image
 
 FOUND, FALSE_ALARM, MISSED, ANNOTATION = (0, 200, 140), (225, 85, 0), (240, 228, 66), (255, 255, 255)
@@ -78,3 +78,18 @@ def test_rows_keep_order_and_lose_nothing(aspects: list[float]) -> None:
 def test_rows_of_equal_pictures_are_even() -> None:
     assert [len(row) for row in rows_of([1.5] * 12)] in ([4, 4, 4], [3, 3, 3, 3])
     assert rows_of([0.01]) == [[0]]
+
+
+def test_choose_spreads_over_the_candidates() -> None:
+    names = [str(n) for n in range(10)]
+    assert choose(names, 3) == ["0", "4", "9"]
+    assert choose(names, 99) == names
+    assert choose(names, 1) == ["0"]
+    with pytest.raises(UsageError, match="no image has a face of that kind"):
+        choose([], 3)
+
+
+def test_names_are_checked() -> None:
+    assert check_names(["b", "a"], {"a": 1, "b": 2}) == ["b", "a"]
+    with pytest.raises(UsageError, match=r"no such image in the set \(expected for example a, found c\)"):
+        check_names(["c"], {"a": 1})

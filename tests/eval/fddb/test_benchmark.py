@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from eval.fddb.benchmark import FddbSet, evaluate_detector, evaluate_files, load_detections, load_sizes
+from eval.fddb.benchmark import FddbResult, evaluate_detector, evaluate_files
+from eval.fddb.dataset import FddbSet, load_detections, load_sizes
 from eval.run import Subject
 from tests.eval.fakes import BrightDetector, draw
 from tinier_yolo.errors import DataError, DetectionsError, MediaError, UsageError
@@ -35,13 +36,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def detect(folder: Path, out: str = "out", **options: Any) -> dict[str, Any]:
+def detect(folder: Path, out: str = "out", **options: Any) -> FddbResult:
     subject = Subject("bright", BrightDetector, details={"model_bytes": 7})
     return evaluate_detector(FddbSet.load(folder / "folds"), subject, folder / "images", folder / out, **options)
 
 
 def test_a_run_writes_curves_folds_plot_and_summary(folder: Path) -> None:
-    summary = detect(folder)
+    summary = detect(folder).summary()
     time = summary.pop("ms_per_image")
     assert time >= 0
     assert summary == {
@@ -83,7 +84,7 @@ def test_written_folds_score_the_same(folder: Path, source: str) -> None:
         {"sizes": load_sizes(folder / "sizes.json")} if source == "sizes" else {"root": folder / "images"}
     )
     fddb = FddbSet.load(folder / "folds")
-    summary = evaluate_files(fddb, folder / "out", folder / "again", name="files", **where)
+    summary = evaluate_files(fddb, folder / "out", folder / "again", name="files", **where).summary()
     assert summary["missing_images"] == []
     for name in ("DiscROC.txt", "ContROC.txt"):
         assert (folder / "again" / name).read_text() == (folder / "out" / name).read_text()
@@ -100,13 +101,16 @@ def test_the_order_of_files_and_records_does_not_matter(folder: Path) -> None:
 
 def test_a_subset_and_curves_to_compare(folder: Path) -> None:
     (folder / "list.txt").write_text("d/d\n\nd/a\n")
-    fddb = FddbSet.load(folder / "folds", folder / "list.txt")
+    fddb = FddbSet.load(folder / "folds", [folder / "list.txt"])
     assert [image.name for image in fddb.images] == ["d/a", "d/d"]
+    (folder / "other.txt").write_text("d/a\nd/b\n")
+    both = FddbSet.load(folder / "folds", [folder / "list.txt", folder / "other.txt"])
+    assert [image.name for image in both.images] == ["d/a", "d/b", "d/d"]
     detect(folder)
     compare = [("all", folder / "out" / "DiscROC.txt")]
     summary = evaluate_files(
         fddb, folder / "out", folder / "subset", name="s", sizes=load_sizes(folder / "sizes.json"), compare=compare
-    )
+    ).summary()
     assert (summary["images"], summary["faces"], summary["rate"], summary["detections"]) == (2, 4, 0.75, 3)
     with pytest.raises(DataError, match="cannot read the ROC file"):
         detect(folder, "never", compare=[("x", folder / "none.txt")])
@@ -124,7 +128,7 @@ def test_a_subset_and_curves_to_compare(folder: Path) -> None:
 def test_bad_lists(folder: Path, text: str, told: str) -> None:
     (folder / "list.txt").write_text(text)
     with pytest.raises(DataError, match=told):
-        FddbSet.load(folder / "folds", folder / "list.txt")
+        FddbSet.load(folder / "folds", [folder / "list.txt"])
 
 
 @pytest.mark.parametrize(
@@ -145,19 +149,19 @@ def test_bad_detections(folder: Path, text: str, told: str) -> None:
 def test_detections_that_lack_images(folder: Path) -> None:
     fddb, sizes = FddbSet.load(folder / "folds"), load_sizes(folder / "sizes.json")
     (folder / "found.txt").write_text("d/a\n0\n")
-    summary = evaluate_files(fddb, folder / "found.txt", folder / "out", name="none", sizes=sizes)
+    summary = evaluate_files(fddb, folder / "found.txt", folder / "out", name="none", sizes=sizes).summary()
     assert summary["missing_images"] == ["d/b", "d/c", "d/d"]
     assert (summary["rate"], summary["end"], summary["threshold"]) == (0.0, {"rate": 0.0, "false_positives": 0}, None)
     assert (folder / "out" / "DiscROC.txt").read_text() == "0 0 1.79769e+308\n"
     (folder / "list.txt").write_text("d/b\n")
     with pytest.raises(DetectionsError, match=r"no image of the set \(expected some of 1\)"):
-        load_detections(folder / "found.txt", FddbSet.load(folder / "folds", folder / "list.txt"))
+        load_detections(folder / "found.txt", FddbSet.load(folder / "folds", [folder / "list.txt"]))
 
 
 def test_missing_images_are_named_and_their_faces_missed(folder: Path) -> None:
     (folder / "images/d/a.jpg").unlink()
     (folder / "images/d/c.jpg").write_bytes(b"text")
-    summary = detect(folder)
+    summary = detect(folder).summary()
     assert summary["missing_images"] == ["d/a", "d/c"]
     assert (summary["faces"], summary["end"]["rate"]) == (5, 0.2)
     fddb = FddbSet.load(folder / "folds")
@@ -193,9 +197,9 @@ def test_the_published_rate_from_files_alone(shared: Path, tmp_path: Path) -> No
     sizes = load_sizes(data / "image_sizes.json")
     whole = FddbSet.load(data / "FDDB-folds")
     assert not whole.is_subset
-    summary = evaluate_files(whole, data / "published/jfda", tmp_path, name="jfda", sizes=sizes)
+    summary = evaluate_files(whole, data / "published/jfda", tmp_path, name="jfda", sizes=sizes).summary()
     assert (summary["rate"], summary["false_positives"], "note" in summary) == (0.899826, 284, False)
-    subset = FddbSet.load(data / "FDDB-folds", data / "dev_images.txt")
-    summary = evaluate_files(subset, data / "published/jfda", tmp_path, name="jfda", sizes=sizes)
+    subset = FddbSet.load(data / "FDDB-folds", [data / "dev_images.txt"])
+    summary = evaluate_files(subset, data / "published/jfda", tmp_path, name="jfda", sizes=sizes).summary()
     assert (summary["images"], summary["faces"], summary["false_positives"]) == (947, 1012, 94)
     assert summary["rate"] == pytest.approx(0.983, abs=5e-4)

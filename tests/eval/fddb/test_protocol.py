@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from eval.fddb.protocol import evaluate
+from eval.fddb.protocol import curve
 from eval.roc import Roc, write_continuous, write_discrete
 from tests.eval.fddb import naive_fddb
 from tinier_yolo.datasets.fddb import FddbImage, load_fddb
@@ -29,7 +29,7 @@ Pairs = list[tuple[list[tuple[float, ...]], list[tuple[float, ...]]]]
 def run(pairs: Pairs) -> Roc:
     images = [FddbImage(str(i), np.array(ellipses, float).reshape(-1, 5)) for i, (_, ellipses) in enumerate(pairs)]
     rows = {str(i): np.array(found, float).reshape(-1, 5) for i, (found, _) in enumerate(pairs)}
-    return evaluate(images, rows, {image.name: SIZE for image in images})
+    return curve(images, rows, {image.name: SIZE for image in images})
 
 
 @settings(max_examples=150, deadline=None)
@@ -60,7 +60,7 @@ def test_no_order_changes_a_bit(pairs: Pairs, random: object) -> None:
     sizes = {image.name: SIZE for image in images}
     shuffled = [FddbImage(images[i].name, rng.permutation(images[i].ellipses)) for i in rng.permutation(len(images))]
     rows_too = {str(i): rng.permutation(rows[str(i)]) for i in rng.permutation(len(images))}
-    assert equal(evaluate(images, rows, sizes), evaluate(shuffled, rows_too, sizes))
+    assert equal(curve(images, rows, sizes), curve(shuffled, rows_too, sizes))
 
 
 def test_half_is_not_enough() -> None:
@@ -91,10 +91,10 @@ def test_assignments_of_equal_sums_are_settled_alike(monkeypatch: pytest.MonkeyP
 
 def test_detections_of_other_images_are_left_aside_and_sizes_are_needed() -> None:
     images = [FddbImage("a", np.array([[4.0, 4, 0, 6, 8]]))]
-    roc = evaluate(images, {"b": np.ones((1, 5))}, {})
+    roc = curve(images, {"b": np.ones((1, 5))}, {})
     assert (roc.images, roc.faces, len(roc.scores)) == (1, 1, 0)
     with pytest.raises(DetectionsError, match="a: the image's size is not known"):
-        evaluate(images, {"a": np.ones((1, 5))}, {})
+        curve(images, {"a": np.ones((1, 5))}, {})
 
 
 Published = tuple[list[FddbImage], dict[str, NDArray[np.float64]], dict[str, tuple[int, int]]]
@@ -113,7 +113,7 @@ def published(request: pytest.FixtureRequest, shared: Path) -> tuple[Path, Publi
 @pytest.mark.shared
 def test_published_curves_are_reproduced_to_the_byte(published: tuple[Path, Published], tmp_path: Path) -> None:
     folder, inputs = published
-    roc = evaluate(*inputs)
+    roc = curve(*inputs)
     write_discrete(tmp_path / "disc", roc)
     write_continuous(tmp_path / "cont", roc)
     assert (tmp_path / "disc").read_text() == (folder / f"{folder.name}DiscROC.txt").read_text()
@@ -130,8 +130,8 @@ def test_published_curves_survive_a_shuffle(published: tuple[Path, Published]) -
     images, rows, sizes = published[1]
     rng = np.random.default_rng(7)
     names = rng.permutation(list(rows))
-    shuffled = evaluate(
+    shuffled = curve(
         [images[i] for i in rng.permutation(len(images))], {name: rng.permutation(rows[name]) for name in names}, sizes
     )
-    assert equal(evaluate(images, rows, sizes), shuffled)
+    assert equal(curve(images, rows, sizes), shuffled)
     assert_array_equal(np.diff(shuffled.scores) < 0, True)

@@ -45,7 +45,7 @@ def data(tmp_path: Path) -> Path:
 def test_a_run_writes_summary_and_curves(data: Path) -> None:
     out = data.parent / "out"
     subject = Subject("bright", BrightDetector, details={"model_bytes": 7})
-    summary = evaluate_detector(load_set(data), subject, out, network_size=(160, 160))
+    summary = evaluate_detector(load_set(data), subject, out, network_size=(160, 160)).summary()
     summary.pop("ms_per_image")
     # By score: found, ignored, found, false alarm, found.
     assert summary == {
@@ -79,7 +79,9 @@ def test_a_run_writes_summary_and_curves(data: Path) -> None:
 def test_an_image_that_cannot_be_read_counts_as_missed(data: Path) -> None:
     samples = load_set(data)
     (data.parent / "images/a.jpg").write_bytes(b"text")
-    summary = evaluate_detector(samples, Subject("b", BrightDetector), data.parent / "out", network_size=(160, 160))
+    summary = evaluate_detector(
+        samples, Subject("b", BrightDetector), data.parent / "out", network_size=(160, 160)
+    ).summary()
     assert summary["missing_images"] == ["images/a.jpg"]
     assert (summary["faces"], summary["end"]["rate"]) == (3, 0.333333)
     assert summary["ap"] == 0.166667  # one of three faces, after a false alarm
@@ -90,7 +92,9 @@ def test_heights_follow_the_resize_policy(data: Path) -> None:
     # Heights are 10, 20 and 40. Stretched to 80x240 they are four times that; a letterbox there changes nothing.
     sizes = (((160, 60), False, [1, 1, 1, 0]), ((80, 240), False, [0, 0, 1, 2]), ((80, 240), True, [1, 1, 1, 0]))
     for size, letter_box, faces in sizes:
-        summary = evaluate_detector(samples, subject, data.parent / "out", network_size=size, letter_box=letter_box)
+        summary = evaluate_detector(
+            samples, subject, data.parent / "out", network_size=size, letter_box=letter_box
+        ).summary()
         assert [row["faces"] for row in summary["by_height"]] == faces
 
 
@@ -98,8 +102,8 @@ def test_the_figure(data: Path) -> None:
     out, samples, subject = data.parent / "out", load_set(data), Subject("b", BrightDetector)
 
     def names(options: FigureOptions) -> list[str]:
-        figure: list[str] = evaluate_detector(samples, subject, out, network_size=(160, 160), figure=options)["figure"]
-        return figure
+        result = evaluate_detector(samples, subject, out, network_size=(160, 160), figure=options)
+        return list(result.figure)
 
     assert names(FigureOptions(count=5)) == ["images/a.jpg", "images/b.jpg"]
     assert names(FigureOptions(count=5, heights=(0, 16))) == ["images/a.jpg"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.wider.protocol import SUBSETS, evaluate, pixel_iou
+from eval.wider.protocol import SUBSETS, curves, pixel_iou
 from tests.eval.wider import naive_wider
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
 from tinier_yolo.detection.formats.wider import read_wider
@@ -39,7 +39,7 @@ def parts(case: Case) -> tuple[list[WiderImage], dict[str, list[int]], dict[str,
 def average_precision(images: list[WiderImage], counted: dict[str, list[int]], rows: dict[str, object]) -> float:
     subset = {name: np.array(indices, np.intp) for name, indices in counted.items()}
     tables = {name: np.array(found, float).reshape(-1, 5) for name, found in rows.items()}
-    return evaluate(images, {"all": subset}, tables)["all"].average_precision
+    return curves(images, {"all": subset}, tables)["all"].average_precision
 
 
 @settings(max_examples=200, deadline=None)
@@ -105,10 +105,10 @@ def test_the_reference_evaluation_is_reproduced(shared: Path, tmp_path: Path) ->
     images = load_wider_split(wider / "ground_truth/wider_face_val.mat")
     subsets = {name: load_wider_subset(wider / f"ground_truth/wider_{name}_val.mat") for name in SUBSETS}
     expected = json.loads((wider / "expected_ap.json").read_text())
-    curves = evaluate(images, subsets, rows)
+    found = curves(images, subsets, rows)
     for name in SUBSETS:
-        assert curves[name].average_precision == pytest.approx(expected[name], abs=1e-9)
+        assert found[name].average_precision == pytest.approx(expected[name], abs=1e-9)
     rng = np.random.default_rng(3)
     shuffled = {name: rng.permutation(rows[name]) for name in rng.permutation(list(rows))}
-    again = evaluate([images[i] for i in rng.permutation(len(images))], subsets, shuffled)
-    assert all(np.array_equal(curves[name].precision, again[name].precision) for name in SUBSETS)
+    again = curves([images[i] for i in rng.permutation(len(images))], subsets, shuffled)
+    assert all(np.array_equal(found[name].precision, again[name].precision) for name in SUBSETS)

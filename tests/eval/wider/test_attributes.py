@@ -3,26 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.selection import check_names, choose, parse_attribute, wider_faces
+from eval.wider.attributes import parse_attribute, wider_faces
 from tinier_yolo.datasets.wider import WiderImage
 from tinier_yolo.errors import UsageError
 
 ALL = (0.0, float("inf"))
-
-
-def test_choose_spreads_over_the_candidates() -> None:
-    names = [str(n) for n in range(10)]
-    assert choose(names, 3) == ["0", "4", "9"]
-    assert choose(names, 99) == names
-    assert choose(names, 1) == ["0"]
-    with pytest.raises(UsageError, match="no image has a face of that kind"):
-        choose([], 3)
-
-
-def test_names_are_checked() -> None:
-    assert check_names(["b", "a"], {"a": 1, "b": 2}) == ["b", "a"]
-    with pytest.raises(UsageError, match=r"no such image in the set \(expected for example a, found c\)"):
-        check_names(["c"], {"a": 1})
 
 
 def test_attributes_by_word_and_by_number() -> None:

@@ -1,20 +1,17 @@
-"""From options to the detector that an evaluation shall run: ours, or one of OpenCV's."""
+"""The detectors that an evaluation can run: ours from a model's file, or one of OpenCV's."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from eval.peers import HaarCascade, YuNet
+from eval.run import NMS, THRESH, Subject
+from tinier_yolo.bulk.local import FaceDetector
+from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import PathLike, UsageError
-from tinier_yolo.shipped import default_model
-
-if TYPE_CHECKING:
-    from eval.run import Subject
-    from tinier_yolo.bulk.local import FaceDetector
-    from tinier_yolo.detection.detector import Detector
 
 #: Where the heights of faces are told for a detector that has no network size of its own.
 PEER_SIZE = 416
@@ -33,27 +30,6 @@ class Chosen:
     subject: Subject
     network_size: tuple[int, int]
     letter_box: bool
-
-
-def subject_of(args: argparse.Namespace) -> Chosen:
-    """The detector that the options of ``eval`` name.
-
-    Raises:
-        TinierYoloError: options that do not go together, or a model that cannot be loaded.
-    """
-    from tinier_yolo.detection.detector import check_thresholds
-
-    check_thresholds(args.thresh, args.nms)
-    how = {"name": args.name, "thresh": args.thresh, "nms": args.nms, "workers": args.workers}
-    if args.detector is None:
-        return own_detector(args.model or default_model(), args.cfg, args.size, **how)
-    if args.cfg:
-        raise UsageError("--cfg goes with our own detector", found=f"--detector {args.detector}")
-    if args.size and args.benchmark != "voc":
-        raise UsageError("a peer runs at each image's own size", found=f"--detector {args.detector} with --size")
-    chosen = peer(args.detector, args.model, **how)
-    size = args.size or PEER_SIZE
-    return replace(chosen, network_size=(size, size) if isinstance(size, int) else size)
 
 
 def own_detector(
@@ -76,7 +52,6 @@ def own_detector(
     Raises:
         TinierYoloError: the model cannot be loaded.
     """
-    from tinier_yolo.detection.detector import Detector
 
     def make() -> Detector:
         return Detector.load(model, cfg, size)
@@ -93,8 +68,6 @@ def peer(kind: str, model: PathLike | None = None, *, name: str | None = None, *
     Raises:
         UsageError: no model, a bad one, or an OpenCV without that detector.
     """
-    from eval.peers import HaarCascade, YuNet
-
     if kind == "yunet" and model is None:
         raise UsageError("--detector yunet needs its model", expected="--model face_detection_yunet_*.onnx")
 
@@ -114,16 +87,12 @@ def _subject(
     details: Mapping[str, Any],
     how: Mapping[str, Any],
 ) -> Subject:
-    from eval.run import Subject
-
     # The detector that was made to check the model is the first worker's.
     ready = [first]
     return Subject(name, lambda: ready.pop() if ready else make(), details=details, **how)
 
 
 def _thresholds(how: Mapping[str, Any]) -> dict[str, float]:
-    from eval.run import NMS, THRESH
-
     return {"thresh": how.get("thresh", THRESH), "nms": how.get("nms", NMS)}
 
 

@@ -1,0 +1,132 @@
+"""The images of FDDB that are evaluated, and the detections of them that are read from files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.fddb.overlap import Size
+from tinier_yolo.datasets.fddb import FddbFold, FddbImage, load_fddb
+from tinier_yolo.datasets.labels import read_text
+from tinier_yolo.datasets.records import index_records
+from tinier_yolo.detection.formats.fddb import read_fddb
+from tinier_yolo.errors import DataError, DetectionsError, PathLike
+
+#: The whole of FDDB.
+FULL_IMAGES, FULL_FACES = 2845, 5171
+
+
+@dataclass(frozen=True, eq=False)
+class FddbSet:
+    """The images that are evaluated.
+
+    Attributes:
+        folds: their folds; on a subset, what is left of each.
+        known: names of all images of the annotations, evaluated or not.
+    """
+
+    folds: tuple[FddbFold, ...]
+    known: frozenset[str]
+
+    @classmethod
+    def load(cls, annotations: PathLike, lists: Sequence[PathLike] = ()) -> FddbSet:
+        """Read a folder of annotations, and what to evaluate of it.
+
+        Args:
+            annotations: the folder of ``FDDB-fold-*-ellipseList.txt``.
+            lists: files that name images, one a line: those of all lists together are evaluated; without lists, all.
+
+        Raises:
+            DataError: as :func:`load_fddb` and :meth:`part`.
+        """
+        folds = load_fddb(annotations)
+        whole = cls(folds, frozenset(image.name for fold in folds for image in fold.images))
+        return whole.part(lists) if lists else whole
+
+    def part(self, lists: Sequence[PathLike]) -> FddbSet:
+        """The images that are in one of the lists.
+
+        Raises:
+            DataError: a list that is empty, or names an image twice or one that is unknown.
+        """
+        wanted = set().union(*(_read_list(path, self.known) for path in lists))
+        parts = (FddbFold(fold.number, tuple(i for i in fold.images if i.name in wanted)) for fold in self.folds)
+        return FddbSet(tuple(part for part in parts if part.images), self.known)
+
+    @property
+    def images(self) -> Iterator[FddbImage]:
+        """The images, fold by fold."""
+        return (image for fold in self.folds for image in fold.images)
+
+    @property
+    def is_subset(self) -> bool:
+        """Whether this is less than the annotations, or less than FDDB."""
+        count = sum(1 for _ in self.images)
+        return count < len(self.known) or count < FULL_IMAGES
+
+    def files(self, root: PathLike) -> dict[str, Path]:
+        """The image files under ``root`` (FDDB's ``originalPics``), by name."""
+        return {image.name: Path(root) / f"{image.name}.jpg" for image in self.images}
+
+
+def load_sizes(path: PathLike) -> dict[str, Size]:
+    """Read image sizes: a JSON object of ``"name": [width, height]``.
+
+    Raises:
+        DataError: not such a file.
+    """
+    expected = '{"name": [width, height], ...}'
+    try:
+        content = json.loads(read_text(path, "file of image sizes"))
+    except ValueError as error:
+        raise DataError("not JSON", path=path, expected=expected, found=str(error)) from error
+    if not isinstance(content, dict):
+        raise DataError("not a file of image sizes", path=path, expected=expected, found=type(content).__name__)
+    for name, size in content.items():
+        fine = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+        if not fine:
+            raise DataError("not a size", path=path, place=name[:80], expected="[width, height]", found=str(size)[:40])
+    return {name: (size[0], size[1]) for name, size in content.items()}
+
+
+def load_detections(path: PathLike, fddb: FddbSet) -> dict[str, NDArray[np.float64]]:
+    """Read detections of the set's images: a file, or a folder of ``fold-*-out.txt``.
+
+    Images of the annotations that are not evaluated are left aside.
+
+    Raises:
+        DetectionsError: as :func:`read_fddb`; or an image twice, an image that the annotations do not know, or none of
+            the set's images.
+    """
+    records = index_records(read_fddb(path), DetectionsError)
+    for record in records.values():
+        if record.name not in fddb.known:
+            expected = "a name of the annotations, without .jpg"
+            found = record.name[:80]
+            raise DetectionsError(
+                "unknown image", path=record.path, place=record.place(), expected=expected, found=found
+            )
+    names = {image.name for image in fddb.images}
+    detections = {name: record.rows for name, record in records.items() if name in names}
+    if not detections:
+        raise DetectionsError("no image of the set", path=path, expected=f"some of {len(names)}")
+    return detections
+
+
+def _read_list(path: PathLike, known: frozenset[str]) -> set[str]:
+    names: set[str] = set()
+    for number, line in enumerate(read_text(path, "list of images").splitlines(), start=1):
+        name = line.strip()
+        if name and (name not in known or name in names):
+            problem = "an image twice in the list" if name in names else "unknown image in the list"
+            raise DataError(problem, path=path, place=f"line {number}", found=name[:80])
+        if name:
+            names.add(name)
+    if not names:
+        raise DataError("an empty list of images", path=path)
+    return names
