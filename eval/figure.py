@@ -11,22 +11,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from eval import matching
 from eval.heights import ALL_HEIGHTS, Heights
-from eval.matching import FALSE_ALARM, match
 from tinier_yolo.bulk.local import cores, in_threads
 from tinier_yolo.errors import MediaError, PathLike, UsageError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.media.images import read_image, write_image
 
-# Okabe and Ito's colours, which the colour-blind can tell apart. RGB.
-_FOUND, _FALSE_ALARM, _MISSED = (0, 200, 140), (225, 85, 0), (240, 228, 66)
-_ANNOTATION, _IGNORED = (255, 255, 255), (170, 170, 170)
+#: Okabe and Ito's colours, which the colour-blind can tell apart. RGB.
+FOUND, FALSE_ALARM, MISSED = (0, 200, 140), (225, 85, 0), (240, 228, 66)
+ANNOTATION, IGNORED = (255, 255, 255), (170, 170, 170)
 _LEGEND = {
-    "found": _FOUND,
-    "annotation of a found face": _ANNOTATION,
-    "missed": _MISSED,
-    "false alarm": _FALSE_ALARM,
-    "not counted": _IGNORED,
+    "found": FOUND,
+    "annotation of a found face": ANNOTATION,
+    "missed": MISSED,
+    "false alarm": FALSE_ALARM,
+    "not counted": IGNORED,
 }
 # Pixels: the figure's width, the tallest row, the space between pictures, the strip for the legend, the lines.
 _WIDTH, _MAX_ROW, _GAP, _STRIP, _LINE = 2400, 900, 12, 90, 4
@@ -147,20 +147,20 @@ def annotate(
     size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
     smoothing = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(rgb, size, interpolation=smoothing).astype(np.uint8, copy=False)
-    matches = match(panel.boxes, panel.scores, panel.faces, panel.ignored).above(thresh)
+    matches = matching.match(panel.boxes, panel.scores, panel.faces, panel.ignored).above(thresh)
     seen = matches.face[matches.face >= 0]
     thick = max(2, round(max(size) / 250)) if thickness is None else thickness
     thin = (thick + 1) // 2
     layers = (
-        (panel.ignored, _IGNORED, thin),
-        (panel.faces[seen], _ANNOTATION, thin),
-        (np.delete(panel.faces, seen, axis=0), _MISSED, thick),
-        (matches.boxes[matches.face == FALSE_ALARM], _FALSE_ALARM, thick),
-        (matches.boxes[matches.face >= 0], _FOUND, thick),
+        (panel.ignored, IGNORED, thin),
+        (panel.faces[seen], ANNOTATION, thin),
+        (np.delete(panel.faces, seen, axis=0), MISSED, thick),
+        (matches.boxes[matches.face == matching.FALSE_ALARM], FALSE_ALARM, thick),
+        (matches.boxes[matches.face >= 0], FOUND, thick),
     )
     for boxes, color, width in layers:
         for box in np.rint(boxes * scale).astype(int).tolist():
-            _rectangle(picture, box, color, width)
+            rectangle(picture, box, color, width)
     return picture
 
 
@@ -230,8 +230,11 @@ def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return strip
 
 
-def _rectangle(picture: NDArray[np.uint8], box: Sequence[int], color: tuple[int, int, int], thickness: int) -> None:
-    # A dark line underneath keeps every colour readable on a photograph.
+def rectangle(picture: NDArray[np.uint8], box: Sequence[int], color: tuple[int, int, int], thickness: int) -> None:
+    """Draw a box (left, top, right, bottom), the last two exclusive, into a picture, in a colour of RGB.
+
+    A dark line underneath keeps every colour readable on a photograph.
+    """
     left, top, right, bottom = box
     cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), (0, 0, 0), thickness + 2)
     cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), color, thickness)

@@ -14,7 +14,7 @@ from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import PathLike, UsageError
 
 #: Where the heights of faces are told for a detector that has no network size of its own.
-PEER_SIZE = 416
+DEFAULT_SIZE = 416
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def peer(kind: str, model: PathLike | None = None, *, name: str | None = None, *
     details: dict[str, Any] = {"detector": kind, **(model_details(model) if model else {})}
     if kind != "haar":  # which has neither threshold
         details.update(_thresholds(how))
-    return Chosen(_subject(name or kind, make(), make, details, how), (PEER_SIZE, PEER_SIZE), letter_box=True)
+    return Chosen(_subject(name or kind, make(), make, details, how), (DEFAULT_SIZE, DEFAULT_SIZE), letter_box=True)
 
 
 def _subject(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.benchmarks import Request
+from eval.contact_sheet import write_errors
+from eval.error_analysis import Analysis, ErrorOptions, analyse
 from eval.fddb.dataset import FULL_FACES, FULL_IMAGES, FddbSet, load_detections, load_sizes
+from eval.fddb.errors import judge_all
 from eval.fddb.overlap import Size
 from eval.fddb.protocol import curve
 from eval.plots import Line, plot_roc, read_compared
 from eval.report import Source, write_json
 from eval.roc import IMAGES_PER_FALSE_POSITIVE, Roc, write_continuous, write_discrete
 from eval.run import Subject, read_sizes, run_detector
+from eval.subjects import DEFAULT_SIZE
 from tinier_yolo.detection.formats.fddb import read_fddb, write_fddb
 from tinier_yolo.errors import PathLike, UsageError
 
@@ -49,12 +53,14 @@ class FddbResult:
         roc: the curve.
         subset: whether this was less than the whole of FDDB.
         detections: their number.
+        errors: what kinds of errors there are, where that was asked for.
     """
 
     source: Source
     roc: Roc
     subset: bool
     detections: int
+    errors: Analysis | None = None
 
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json``: rate at the operating point, end of the curve, what was evaluated."""
@@ -76,8 +82,9 @@ class FddbResult:
         return summary
 
     def text(self) -> str:
-        """The rate at the operating point, and the end of the curve."""
-        return f"FDDB{' (a subset)' if self.subset else ''}, {self.source.name}: {self.roc.line()}"
+        """The rate at the operating point, the end of the curve, and the errors."""
+        line = f"FDDB{' (a subset)' if self.subset else ''}, {self.source.name}: {self.roc.line()}"
+        return f"{line}\n{self.errors.text()}" if self.errors else line
 
 
 def evaluate(request: Request) -> FddbResult:
@@ -91,11 +98,14 @@ def evaluate(request: Request) -> FddbResult:
     if files is None:
         if sizes:
             raise UsageError("--sizes goes with --detections; a detector needs --images ROOT")
-        root, subject = request.images(), request.choose().subject
+        root, chosen = request.images(), request.choose()
+        errors = ErrorOptions(chosen.network_size, chosen.letter_box) if request.errors else None
         fddb = FddbSet.load(annotations, lists)
-        return evaluate_detector(fddb, subject, root, request.out, compare=request.compare)
+        return evaluate_detector(fddb, chosen.subject, root, request.out, compare=request.compare, errors=errors)
     if (root is None) == (sizes is None):
         raise UsageError("--detections needs the sizes of the images", expected="either --images or --sizes")
+    if request.errors and root is None:
+        raise UsageError("errors are shown in the images", expected="--images ROOT")
     return evaluate_files(
         FddbSet.load(annotations, lists),
         files,
@@ -104,6 +114,7 @@ def evaluate(request: Request) -> FddbResult:
         sizes=load_sizes(sizes) if sizes else None,
         root=root,
         compare=request.compare,
+        errors=ErrorOptions((DEFAULT_SIZE, DEFAULT_SIZE)) if request.errors else None,
     )
 
 
@@ -116,6 +127,7 @@ def evaluate_files(
     sizes: Mapping[str, Size] | None = None,
     root: PathLike | None = None,
     compare: Sequence[tuple[str, Path]] = (),
+    errors: ErrorOptions | None = None,
 ) -> FddbResult:
     """Score detections from files and write the results.
 
@@ -127,6 +139,7 @@ def evaluate_files(
         sizes: image sizes by name; or
         root: the images, whose sizes are read.
         compare: names and ROC files of other curves for the plot.
+        errors: how to tell the kinds of errors, if at all; needs ``root``.
 
     Raises:
         TinierYoloError: bad input, or results that cannot be written.
@@ -135,15 +148,21 @@ def evaluate_files(
     rows = load_detections(detections, fddb)
     if sizes is None:
         files = fddb.files(root or "")
-        sizes = read_sizes({image: files[image] for image, found in rows.items() if len(found)})
+        needed = files if errors else [image for image, found in rows.items() if len(found)]
+        sizes = read_sizes({image: files[image] for image in needed})
     missing = tuple(image.name for image in fddb.images if image.name not in rows)
-    result = score(fddb, Detected(rows, sizes, Source(name, missing)))
-    write_results(Path(out), fddb, result, others)
-    return result
+    detected = Detected(rows, sizes, Source(name, missing))
+    return _evaluate(fddb, detected, Path(out), others, errors, root)
 
 
 def evaluate_detector(
-    fddb: FddbSet, subject: Subject, root: PathLike, out: PathLike, *, compare: Sequence[tuple[str, Path]] = ()
+    fddb: FddbSet,
+    subject: Subject,
+    root: PathLike,
+    out: PathLike,
+    *,
+    compare: Sequence[tuple[str, Path]] = (),
+    errors: ErrorOptions | None = None,
 ) -> FddbResult:
     """Run a detector over the images, score what it found, and write the results.
 
@@ -153,9 +172,26 @@ def evaluate_detector(
         TinierYoloError: no image can be read, or a file cannot be written.
     """
     others = read_compared(compare)
-    result = score(fddb, detect(fddb, subject, root, out))
-    write_results(Path(out), fddb, result, others)
-    return result
+    return _evaluate(fddb, detect(fddb, subject, root, out), Path(out), others, errors, root)
+
+
+def _evaluate(
+    fddb: FddbSet,
+    detected: Detected,
+    out: Path,
+    others: Sequence[Line],
+    errors: ErrorOptions | None,
+    root: PathLike | None,
+) -> FddbResult:
+    result = score(fddb, detected)
+    write_results(out, fddb, result, others)
+    if errors is None or root is None:
+        return result
+    threshold = result.roc.threshold
+    judged = judge_all(fddb, fddb.files(root), detected.rows, detected.sizes, threshold, errors)
+    analysis = analyse(judged, threshold, errors.network_size)
+    write_errors(out, analysis)
+    return replace(result, errors=analysis)
 
 
 def detect(fddb: FddbSet, subject: Subject, root: PathLike, out: PathLike) -> Detected:

@@ -73,6 +73,16 @@ def ellipse_mask(ellipse: NDArray[np.float64], size: Size) -> tuple[NDArray[np.u
     return mask, (left, top)
 
 
+def ellipse_boxes(ellipses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The boxes around annotations (m, 5): float64 (m, 4), xyxy, in pixels."""
+    major, minor, angle, x, y = ellipses.T
+    # An ellipse's points are c + major cos t (cos a, sin a) + minor sin t (-sin a, cos a); p cos t + q sin t reaches
+    # hypot(p, q).
+    half_width = np.hypot(major * np.cos(angle), minor * np.sin(angle))
+    half_height = np.hypot(major * np.sin(angle), minor * np.cos(angle))
+    return np.column_stack([x - half_width, y - half_height, x + half_width, y + half_height])
+
+
 def _pixels_inside(mask: NDArray[np.uint8], rectangles: NDArray[np.int64]) -> NDArray[np.int64]:
     # How many of the mask's pixels each rectangle (n, 4), in the mask's coordinates, holds.
     height, width = mask.shape

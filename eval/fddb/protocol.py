@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from eval.fddb.overlap import Size, overlaps
-from eval.matching import by_score, is_hit
+from eval.matching import FALSE_ALARM, by_score, is_hit
 from eval.roc import Roc, last_of_each, merge_steps
 from tinier_yolo.datasets.fddb import FddbImage
 from tinier_yolo.errors import DetectionsError
@@ -59,14 +59,36 @@ def image_curve(
         Distinct scores (k,), falling, and float64 (k, 3): the change of true positives, false positives and matched
         IoU where the threshold falls to each.
     """
-    # A fixed order of both sides settles assignments of equal sums the same way, however a file is ordered.
-    rows = rows[by_score(rows[:, :4], rows[:, 4])]
-    ellipses = ellipses[np.lexsort(ellipses.T[::-1])]
+    rows, ellipses = in_order(rows, ellipses)
     scores, iou = rows[:, 4], overlaps(rows[:, :4], ellipses, size)
     last = last_of_each(scores)
     matched = _matched(iou, last + 1)
     totals = np.column_stack([matched[:, 0], last + 1 - matched[:, 0], matched[:, 1]])
     return scores[last], np.diff(totals, axis=0, prepend=0.0)
+
+
+def in_order(
+    rows: NDArray[np.float64], ellipses: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The detections (n, 5) of an image by score, highest first, and its annotations (m, 5) in a fixed order.
+
+    So assignments of equal sums are settled the same way, however a file is ordered.
+    """
+    return rows[by_score(rows[:, :4], rows[:, 4])], ellipses[np.lexsort(ellipses.T[::-1])]
+
+
+def find_faces(iou: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The annotation that each detection finds, intp (n,), FALSE_ALARM where none.
+
+    Args:
+        iou: float64 (n, m), of detections and annotations in the order of :func:`in_order`.
+    """
+    found = np.full(len(iou), FALSE_ALARM, np.intp)
+    touching = np.flatnonzero(np.any(iou > 0, axis=1))
+    detections, faces = linear_sum_assignment(iou[touching], maximize=True)
+    hit = is_hit(iou[touching][detections, faces], strict=True)
+    found[touching[detections[hit]]] = faces[hit]
+    return found
 
 
 def _matched(iou: NDArray[np.float64], kept: NDArray[np.intp]) -> NDArray[np.float64]:

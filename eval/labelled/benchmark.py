@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from eval.average_precision import PrecisionRecall
 from eval.benchmarks import Request
+from eval.contact_sheet import write_errors
+from eval.error_analysis import Analysis, Judged, analyse
 from eval.figure import FigureOptions, Panel, draw
 from eval.heights import Heights, in_range, label
 from eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
-from eval.matching import MIN_IOU, match
+from eval.matching import MIN_IOU, is_hit, match
 from eval.plots import Line, plot_precision_recall, plot_roc, read_compared
 from eval.report import Source, write_json, write_precision_recall
 from eval.roc import Roc, write_discrete
 from eval.run import Run, Subject, run_detector
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
+from tinier_yolo.detection.boxes import iou
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError, PathLike
 
@@ -84,6 +87,7 @@ class LabelledResult:
         ignored: the number of boxes that count neither for nor against.
         figure: names of the figure's images.
         title: what was evaluated, for a person.
+        errors: what kinds of errors there are, where that was asked for.
     """
 
     source: Source
@@ -94,6 +98,7 @@ class LabelledResult:
     ignored: int
     figure: tuple[str, ...] = ()
     title: str = "YOLO-labelled set"
+    errors: Analysis | None = None
 
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json``."""
@@ -121,6 +126,8 @@ class LabelledResult:
         for row in self.by_height:
             values = ["     -" if value is None else f"{value:.4f}" for value in (row.ap, row.rate)]
             lines.append(f"{label(row.heights):>38} {row.faces:>7}  {values[0]}  {values[1]}")
+        if self.errors:
+            lines.append(self.errors.text())
         return "\n".join(lines)
 
 
@@ -159,6 +166,7 @@ def evaluate(request: Request) -> LabelledResult:
         letter_box=chosen.letter_box,
         compare=request.compare,
         figure=request.figure,
+        errors=request.errors,
     )
     return replace(result, title=data)
 
@@ -172,6 +180,7 @@ def evaluate_detector(
     letter_box: bool = True,
     compare: Sequence[tuple[str, Path]] = (),
     figure: FigureOptions | None = None,
+    errors: bool = False,
 ) -> LabelledResult:
     """Run a detector over the set and write the results.
 
@@ -183,6 +192,7 @@ def evaluate_detector(
         letter_box: whether images keep their aspect ratio there.
         compare: names and ROC files of other curves for the plot.
         figure: what to draw, if anything.
+        errors: whether to tell the kinds of errors.
 
     Raises:
         TinierYoloError: no image can be read, or a file cannot be written.
@@ -192,19 +202,35 @@ def evaluate_detector(
     images = {name: LabelledImage.of(samples[name], size) for name, size in run.sizes.items()}
     scales = {name: Letterbox.fit(i.size, network_size, letter_box).scale[1] for name, i in images.items()}
     found = [_result(name, image, run, scales[name]) for name, image in images.items()]
+    result = score(samples, found, Source.of_run(subject, run), network_size)
+    if figure:
+        result = replace(result, figure=_draw(Path(out), images, found, figure))
+    if errors:
+        result = replace(result, errors=_errors(images, found, result.roc.threshold, network_size))
+    _write_results(Path(out), result, others)
+    return result
+
+
+def score(
+    samples: Mapping[str, Sample], found: Sequence[ImageResult], source: Source, network_size: Size
+) -> LabelledResult:
+    """The result on a set.
+
+    Args:
+        samples: the set.
+        found: what was found on its images that could be read.
+        source: where the detections come from.
+        network_size: (width, height) at which the heights in ``found`` are told.
+    """
     roc = roc_curve(found, sum(len(sample.boxes) for sample in samples.values()), len(samples))
-    result = LabelledResult(
-        Source.of_run(subject, run),
+    return LabelledResult(
+        source,
         roc,
         precision_recall(found, faces=roc.faces),
         tuple(_height_row(found, heights, roc.threshold) for heights in HEIGHTS),
         network_size,
         sum(len(sample.ignored) for sample in samples.values()),
-        _draw(Path(out), images, found, figure) if figure else (),
     )
-    _write_curves(Path(out), result, others)
-    write_json(Path(out) / "summary.json", result.summary())
-    return result
 
 
 def _height_row(results: Sequence[ImageResult], heights: Heights, threshold: float | None) -> HeightRow:
@@ -219,7 +245,31 @@ def _result(name: str, image: LabelledImage, run: Run, scale: float) -> ImageRes
     return ImageResult(name, matches, (image.faces[:, 3] - image.faces[:, 1]) * scale, scale)
 
 
-def _write_curves(out: Path, result: LabelledResult, others: Sequence[Line]) -> None:
+def _errors(
+    images: Mapping[str, LabelledImage], results: Sequence[ImageResult], threshold: float | None, network_size: Size
+) -> Analysis:
+    least = np.inf if threshold is None else threshold
+    return analyse((_judged(images[result.name], result, least) for result in results), threshold, network_size)
+
+
+def _judged(image: LabelledImage, result: ImageResult, threshold: float) -> Judged:
+    found = result.matches
+    overlap = iou(found.boxes, image.faces)
+    return Judged(
+        result.name,
+        image.sample.image,
+        result.scale,
+        image.faces,
+        found.boxes,
+        found.scores,
+        overlap,
+        is_hit(overlap),
+        found.face,
+        found.scores >= threshold,
+    )
+
+
+def _write_results(out: Path, result: LabelledResult, others: Sequence[Line]) -> None:
     curve, roc, name = result.precision_recall, result.roc, result.source.name
     write_precision_recall(out / "pr.csv", curve)
     write_discrete(out / "DiscROC.txt", roc)
@@ -228,6 +278,9 @@ def _write_curves(out: Path, result: LabelledResult, others: Sequence[Line]) -> 
     plot_precision_recall(out / "pr.png", [line], title=title)
     lines = [Line.of_roc(name, roc), *others]
     plot_roc(out / "roc.png", lines, budget=roc.budget, limit=max(roc.images, 10), title=title)
+    write_json(out / "summary.json", result.summary())
+    if result.errors:
+        write_errors(out, result.errors)
 
 
 def _draw(

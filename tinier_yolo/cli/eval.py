@@ -74,12 +74,13 @@ def _request(args: argparse.Namespace) -> Request:
         args.name,
         tuple((name, Path(path)) for name, path in getattr(args, "compare", ())),
         _figure(args) if args.row.figure else None,
+        getattr(args, "errors", False),
     )
 
 
 def _chosen(args: argparse.Namespace) -> Chosen:
     # The detector that the options name.
-    from eval.subjects import PEER_SIZE, own_detector, peer
+    from eval.subjects import DEFAULT_SIZE, own_detector, peer
     from tinier_yolo.detection.detector import check_thresholds
     from tinier_yolo.shipped import default_model
 
@@ -92,7 +93,7 @@ def _chosen(args: argparse.Namespace) -> Chosen:
     if args.size and not args.row.sized_peers:
         raise UsageError("a peer runs at each image's own size", found=f"--detector {args.detector} with --size")
     chosen = peer(args.detector, args.model, **how)
-    size = args.size or PEER_SIZE
+    size = args.size or DEFAULT_SIZE
     return replace(chosen, network_size=(size, size) if isinstance(size, int) else size)
 
 
@@ -136,6 +137,11 @@ def _add_benchmark(parser: argparse.ArgumentParser, row: Benchmark) -> None:
         parser.add_argument(
             "--compare", type=named_file, action="append", default=[], metavar="NAME=DISCROC",
             help="draw the curve of a DiscROC.txt too; may be repeated",
+        )  # fmt: skip
+    if row.errors:
+        parser.add_argument(
+            "--errors", action="store_true",
+            help="kinds of misses and false alarms at the operating point: errors.json, crops in errors.png",
         )  # fmt: skip
 
 

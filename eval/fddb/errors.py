@@ -1,0 +1,65 @@
+"""FDDB's detections held against its faces, for the analysis of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.error_analysis import ErrorOptions, Judged
+from eval.fddb.dataset import FddbSet
+from eval.fddb.overlap import Size, ellipse_boxes, overlaps
+from eval.fddb.protocol import find_faces, in_order
+from eval.matching import FALSE_ALARM, is_hit
+from tinier_yolo.datasets.fddb import FddbImage
+from tinier_yolo.detection.letterbox import Letterbox
+
+
+def judge_all(
+    fddb: FddbSet,
+    files: Mapping[str, Path],
+    rows: Mapping[str, NDArray[np.float64]],
+    sizes: Mapping[str, Size],
+    threshold: float | None,
+    options: ErrorOptions,
+) -> Iterator[Judged]:
+    """The images whose sizes are known, judged at a threshold; None keeps nothing.
+
+    Args:
+        fddb: the set.
+        files: the images' files, by name.
+        rows: detections by image name, float64 (n, 5): x, y, width, height, score.
+        sizes: (width, height) by image name.
+        threshold: least score of what is kept.
+        options: where heights are told.
+    """
+    for image in fddb.images:
+        if image.name in sizes:
+            size = sizes[image.name]
+            scale = Letterbox.fit(size, options.network_size, options.letter_box).scale[1]
+            found = rows.get(image.name, np.empty((0, 5)))
+            yield judge(image, files[image.name], found, size, np.inf if threshold is None else threshold, scale)
+
+
+def judge(
+    image: FddbImage, path: Path, rows: NDArray[np.float64], size: Size, threshold: float, scale: float
+) -> Judged:
+    """One image's detections and faces; a face's box is the one around its ellipse."""
+    rows, ellipses = in_order(rows, image.ellipses)
+    overlap = overlaps(rows[:, :4], ellipses, size)
+    kept = rows[:, 4] >= threshold
+    return Judged(
+        image.name,
+        path,
+        scale,
+        ellipse_boxes(ellipses),
+        np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]]),
+        rows[:, 4],
+        overlap,
+        is_hit(overlap, strict=True),
+        # Highest scores come first, so that what is kept is the first rows.
+        np.concatenate([find_faces(overlap[kept]), np.full(np.count_nonzero(~kept), FALSE_ALARM)]),
+        kept,
+    )
