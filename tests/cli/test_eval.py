@@ -92,6 +92,18 @@ def test_fddb_from_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert summary(folder)["images"] == 2
 
 
+def test_fddb_errors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ("fddb", "--annotations", folder / "folds", "--images", folder / "fddb")
+    assert run(folder, *common, "--detector", "haar", "--errors") == 0
+    assert "1 of 1 faces missed" in capsys.readouterr().out
+    errors = json.loads((folder / "out/errors.json").read_text())
+    assert (errors["network_size"], errors["misses"]["total"]) == ([416, 416], 1)
+    assert (folder / "out/errors.png").is_file()
+    assert run(folder, *common, *red_detector.write_model(folder), "--errors") == 0
+    errors = json.loads((folder / "out/errors.json").read_text())
+    assert (errors["network_size"], errors["misses"]["total"], errors["errors"]) == ([128, 128], 0, [])
+
+
 def test_wider_with_a_model_and_from_its_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = red_detector.write_model(folder)
     truth, images = ("wider", "--ground-truth", folder / "truth"), ("--images", folder / "fddb")
@@ -170,6 +182,10 @@ BAD: Sequence[tuple[Sequence[str], str]] = (
     ((*FDDB, "--sizes", "x"), "--sizes goes with --detections; a detector needs --images ROOT"),
     ((*FDDB, "--detections", "x"), "--detections needs the sizes of the images (expected either --images or --sizes)"),
     ((*FDDB, "--detections", "x", "--model", "y"), "--detections and --model do not go together"),
+    (
+        (*FDDB, "--detections", "x", "--sizes", "y", "--errors"),
+        "errors are shown in the images (expected --images ROOT)",
+    ),
     (
         (*FDDB, "--detections", "DIR/x", "--images", "DIR"),
         "DIR/x: cannot read the FDDB detections file (found No such file or directory)",

@@ -76,6 +76,19 @@ def test_a_run_writes_summary_and_curves(data: Path) -> None:
     assert {path.name for path in out.iterdir()} == {"DiscROC.txt", "pr.csv", "pr.png", "roc.png", "summary.json"}
 
 
+def test_errors(data: Path) -> None:
+    out, subject = data.parent / "out", Subject("bright", BrightDetector)
+    result = evaluate_detector(load_set(data), subject, out, network_size=(160, 160), errors=True)
+    assert result.errors is not None
+    # At the operating point the detection of 200 is the last one kept; the ignored box is no false alarm.
+    assert [(e.image, e.kind.value, e.height) for e in result.errors.misses] == [
+        ("images/b.jpg", "under_threshold", pytest.approx(40, abs=1e-3))
+    ]
+    assert (result.errors.false_alarms, result.errors.faces) == ((), 3)
+    assert {"errors.json", "errors.png"} < {path.name for path in out.iterdir()}
+    assert "errors at score 0.7843: 1 of 3 faces missed, 0 false alarms" in result.text()
+
+
 def test_an_image_that_cannot_be_read_counts_as_missed(data: Path) -> None:
     samples = load_set(data)
     (data.parent / "images/a.jpg").write_bytes(b"text")
