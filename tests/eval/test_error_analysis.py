@@ -82,6 +82,12 @@ def test_ignored_boxes_are_no_errors() -> None:
     assert kinds(analysed(judged([], [(200, 0, 300, 100, 0.6)]))) == ([], ["background"])
 
 
+def test_what_lies_on_an_ignored_box_is_no_response_to_a_face() -> None:
+    excuse, row = np.array([[0.0, 80, 100, 120]]), (0.0, 80.0, 100.0, 120.0, 0.6)
+    assert kinds(analysed(judged([FACE], [row], ignored=excuse))) == (["no_response"], [])
+    assert kinds(analysed(judged([FACE], [row]))) == (["loose_box"], ["loose_box"])
+
+
 def test_an_error_tells_of_both_boxes() -> None:
     miss = analysed(judged([FACE], [(*LOOSE, 0.6)], scale=0.5)).misses[0]
     alarm = analysed(judged([FACE], [(*LOOSE, 0.6)], scale=0.5)).false_alarms[0]

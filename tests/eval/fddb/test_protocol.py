@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from eval.fddb.protocol import curve
+from eval.fddb.protocol import curve, find_faces
 from eval.roc import Roc, write_continuous, write_discrete
 from tests.eval.fddb import naive_fddb
 from tinier_yolo.datasets.fddb import FddbImage, load_fddb
@@ -69,6 +69,14 @@ def test_half_is_not_enough() -> None:
     assert naive_fddb.ellipse_mask(face, SIZE).sum() == 5
     assert run([([(10, 10, 9, 0, 1)], [face])]).true_positives.tolist() == [0]
     assert run([([(10, 10, 8, 0, 1)], [face])]).true_positives.tolist() == [1]
+
+
+def test_which_face_each_detection_finds() -> None:
+    # Half is not enough here either; the third detection touches nothing.
+    assert find_faces(np.array([[0.0, 0.6], [0.5, 0.0], [0.0, 0.0], [0.0, 0.59]])).tolist() == [1, -1, -1, -1]
+    assert find_faces(np.array([[0.6, 0.55], [0.55, 0.1]])).tolist() == [1, 0]
+    assert find_faces(np.empty((2, 0))).tolist() == [-1, -1]
+    assert find_faces(np.empty((0, 3))).tolist() == []
 
 
 def test_the_assignment_maximises_the_sum_not_each_pair() -> None:
