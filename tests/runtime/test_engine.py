@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.networks import REGION, Block, ifq_cfg, random_image, random_parameters, random_program
-from tests.runtime.test_kernels import TWINS
+from tests.runtime.kernels.test_kernels import TWINS
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.datasets.labels import load_image_list
 from tinier_yolo.detection.letterbox import Letterbox
@@ -21,8 +21,9 @@ from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.fixed_point import FixedPoint
 from tinier_yolo.quantization.float64 import evaluate
 from tinier_yolo.runtime import engine as engine_module
-from tinier_yolo.runtime import kernels_image, kernels_parallel
 from tinier_yolo.runtime.engine import Engine
+from tinier_yolo.runtime.kernels import threads as kernels_parallel
+from tinier_yolo.runtime.kernels.image import kernels as kernels_image
 from tinier_yolo.shipped import default_model
 
 

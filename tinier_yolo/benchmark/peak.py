@@ -11,11 +11,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime import kernels_image_vectors
-from tinier_yolo.runtime.kernels_cache import cache_folder, kernel
-from tinier_yolo.runtime.kernels_image import COLUMNS as _COLUMNS
-from tinier_yolo.runtime.kernels_lookup_vectors import BITS
-from tinier_yolo.runtime.kernels_vectors import (
+from tinier_yolo.runtime.kernels.compile import cache_folder, kernel
+from tinier_yolo.runtime.kernels.image import vectors as kernels_image_vectors
+from tinier_yolo.runtime.kernels.image.kernels import COLUMNS as _COLUMNS
+from tinier_yolo.runtime.kernels.lookup.vectors import BITS
+from tinier_yolo.runtime.kernels.packing import LANES, aligned
+from tinier_yolo.runtime.kernels.vectors import (
     BURST,
     COUNTS_WORDS,
     add,
@@ -28,7 +29,6 @@ from tinier_yolo.runtime.kernels_vectors import (
     target,
     zeros,
 )
-from tinier_yolo.runtime.packing import LANES, aligned
 
 #: Binary products in one xor, popcount and add: 16 filters, 32 bits.
 PRODUCTS = 32 * LANES

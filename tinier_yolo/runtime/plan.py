@@ -10,8 +10,16 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.ifq.tensors import IMAGE_BITS
-from tinier_yolo.runtime.packing import PackedImageLayer, PackedOutput, PackedWeights
-from tinier_yolo.runtime.steps import PackedLayer, PackedMap, Step, image_step, layer_steps, output_step, pack_step
+from tinier_yolo.runtime.kernels.packing import PackedImageLayer, PackedOutput, PackedWeights
+from tinier_yolo.runtime.kernels.step import (
+    PackedLayer,
+    PackedMap,
+    Step,
+    image_step,
+    layer_steps,
+    output_step,
+    pack_step,
+)
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]

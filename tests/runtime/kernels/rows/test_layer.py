@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.networks import Block
-from tests.runtime.test_packing import program
+from tests.runtime.kernels.test_packing import program
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.ifq.program import QuantizedLayer
-from tinier_yolo.runtime import packing_rows
-from tinier_yolo.runtime.kernels_rows import CHANNELS, COLUMNS, PATTERNS, SLOT
-from tinier_yolo.runtime.packing import MapLayout
-from tinier_yolo.runtime.packing_rows import PackedRows, _runs, vectors
+from tinier_yolo.runtime.kernels.packing import MapLayout
+from tinier_yolo.runtime.kernels.rows import layer as packing_rows
+from tinier_yolo.runtime.kernels.rows.kernels import CHANNELS, COLUMNS, PATTERNS, SLOT
+from tinier_yolo.runtime.kernels.rows.layer import PackedRows, _runs, vectors
 
 
 def layer(block: Block, channels: int = 8, bits: int = 2) -> QuantizedLayer:

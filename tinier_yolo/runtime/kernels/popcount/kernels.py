@@ -32,8 +32,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime.kernels_cache import inlined, kernel
-from tinier_yolo.runtime.kernels_vectors import (
+from tinier_yolo.runtime.kernels.compile import inlined, kernel
+from tinier_yolo.runtime.kernels.vectors import (
     BURST,
     Vector,
     add,

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.ifq.program import BinaryConvolution, QuantizedLayer
-from tinier_yolo.runtime.kernels_lookup import BLOCK, FILTERS, LANE_FILTERS, Levels, Lookup
-from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES, GROUPS, TOTALS, WINDOWS
-from tinier_yolo.runtime.kernels_vectors import COUNTS_WORDS
-from tinier_yolo.runtime.packing import LANES, MapLayout, aligned, constants, sign_bits
+from tinier_yolo.runtime.kernels.lookup.kernels import BLOCK, FILTERS, LANE_FILTERS, Levels, Lookup
+from tinier_yolo.runtime.kernels.lookup.vectors import BITS, ENTRIES, GROUPS, TOTALS, WINDOWS
+from tinier_yolo.runtime.kernels.packing import LANES, MapLayout, aligned, constants, sign_bits
+from tinier_yolo.runtime.kernels.vectors import COUNTS_WORDS
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]

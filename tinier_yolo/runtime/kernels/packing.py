@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Convolutional, MaxPool, Shape
 from tinier_yolo.errors import UsageError
 from tinier_yolo.ifq.program import BinaryConvolution, OutputLayer, QuantizedLayer
-from tinier_yolo.runtime.kernels_image import CHANNELS, COLUMNS, PATTERNS, ROWS, TERMS
-from tinier_yolo.runtime.kernels_rows import SLOT
+from tinier_yolo.runtime.kernels.image.kernels import CHANNELS, COLUMNS, PATTERNS, ROWS, TERMS
+from tinier_yolo.runtime.kernels.rows.kernels import SLOT
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]

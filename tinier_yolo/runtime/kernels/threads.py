@@ -8,8 +8,11 @@ from typing import Any
 
 import numba
 
-from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup, kernels_rows
-from tinier_yolo.runtime.kernels_cache import parallel_kernel
+from tinier_yolo.runtime.kernels.compile import parallel_kernel
+from tinier_yolo.runtime.kernels.image import kernels as kernels_image
+from tinier_yolo.runtime.kernels.lookup import kernels as kernels_lookup
+from tinier_yolo.runtime.kernels.popcount import kernels
+from tinier_yolo.runtime.kernels.rows import kernels as kernels_rows
 
 #: Numba's threading layers that enter a parallel region in about a microsecond; its own workqueue takes a hundred.
 _FAST_LAYERS = ("omp", "tbb")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime.kernels_cache import inlined, kernel
-from tinier_yolo.runtime.kernels_image_vectors import (
+from tinier_yolo.runtime.kernels.compile import inlined, kernel
+from tinier_yolo.runtime.kernels.image.vectors import (
     Pointer,
     add,
     address,
@@ -38,7 +38,7 @@ from tinier_yolo.runtime.kernels_image_vectors import (
     toggle,
     zeros,
 )
-from tinier_yolo.runtime.kernels_vectors import Vector, keep
+from tinier_yolo.runtime.kernels.vectors import Vector, keep
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]

@@ -28,9 +28,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime.kernels import store_part
-from tinier_yolo.runtime.kernels_cache import inlined, kernel
-from tinier_yolo.runtime.kernels_lookup_vectors import (
+from tinier_yolo.runtime.kernels.compile import inlined, kernel
+from tinier_yolo.runtime.kernels.lookup.vectors import (
     BITS,
     ENTRIES,
     GROUPS,
@@ -50,7 +49,8 @@ from tinier_yolo.runtime.kernels_lookup_vectors import (
     store_totals,
     totals_of_one,
 )
-from tinier_yolo.runtime.kernels_vectors import Vector, item, load_word
+from tinier_yolo.runtime.kernels.popcount.kernels import store_part
+from tinier_yolo.runtime.kernels.vectors import Vector, item, load_word
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]

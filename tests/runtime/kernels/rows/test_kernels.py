@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from tests.networks import Block, ifq_cfg, random_image, random_program
-from tests.runtime.test_kernels import assert_all_equal
+from tests.runtime.kernels.test_kernels import assert_all_equal
 from tinier_yolo.ifq import reference
 from tinier_yolo.ifq.program import Program
-from tinier_yolo.runtime import kernels_parallel, kernels_rows
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.kernels_rows import COLUMNS, PIXELS
-from tinier_yolo.runtime.packing_rows import PackedRows
+from tinier_yolo.runtime.kernels import threads as kernels_parallel
+from tinier_yolo.runtime.kernels.rows import kernels as kernels_rows
+from tinier_yolo.runtime.kernels.rows.kernels import COLUMNS, PIXELS
+from tinier_yolo.runtime.kernels.rows.layer import PackedRows
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime.kernels_cache import inlined, kernel
-from tinier_yolo.runtime.kernels_rows_vectors import (
+from tinier_yolo.runtime.kernels.compile import inlined, kernel
+from tinier_yolo.runtime.kernels.rows.vectors import (
     add_bytes,
     add_cells,
     add_odd,
@@ -50,7 +50,7 @@ from tinier_yolo.runtime.kernels_rows_vectors import (
     toggle,
     word_at,
 )
-from tinier_yolo.runtime.kernels_vectors import Vector, keep
+from tinier_yolo.runtime.kernels.vectors import Vector, keep
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]

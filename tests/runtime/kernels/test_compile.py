@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,12 @@ from pathlib import Path
 import numba
 import pytest
 
-from tinier_yolo.runtime import kernels_cache
+from tinier_yolo.runtime.kernels import compile as kernels_cache
 
 RUN = """
 import numpy as np
 from tests.networks import Block, ifq_cfg, random_image, random_program
-from tinier_yolo.runtime import kernels
+from tinier_yolo.runtime.kernels.popcount import kernels
 from tinier_yolo.runtime.engine import Engine
 rng = np.random.default_rng(0)
 image = random_image(rng, 6, 6)
@@ -95,11 +96,11 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_name_of_the_folder_changes_with_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for source in Path(kernels_cache.__file__).parent.glob("kernels*.py"):
-        (tmp_path / source.name).write_bytes(source.read_bytes())
-    monkeypatch.setattr(kernels_cache, "__file__", str(tmp_path / "kernels_cache.py"))
+    package = tmp_path / "kernels"
+    shutil.copytree(Path(kernels_cache.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(kernels_cache, "__file__", str(package / "compile.py"))
     before = kernels_cache._digest()
     assert before == kernels_cache._digest()
-    with (tmp_path / "kernels_vectors.py").open("a") as file:
+    with (package / "vectors.py").open("a") as file:
         file.write("# a change in what the kernels inline\n")
     assert before != kernels_cache._digest()

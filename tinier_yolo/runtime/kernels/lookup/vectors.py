@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from tinier_yolo.runtime.kernels_vectors import INT16X32, VectorType, intrinsic, pointer_to, target
+from tinier_yolo.runtime.kernels.vectors import INT16X32, VectorType, intrinsic, pointer_to, target
 
 
 class _Shuffle(NamedTuple):

@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from tinier_yolo.runtime.kernels_vectors import INT16X32, intrinsic, splat
+from tinier_yolo.runtime.kernels.vectors import INT16X32, intrinsic, splat
 
 #: The address of an array's element: it exists only inside compiled code, and does not keep the array alive.
 Pointer = Any

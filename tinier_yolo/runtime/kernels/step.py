@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import MaxPool, Shape
 from tinier_yolo.ifq.program import BinaryConvolution, QuantizedLayer
 from tinier_yolo.ifq.tensors import IMAGE_BITS
-from tinier_yolo.runtime import kernels, kernels_image, kernels_lookup, kernels_rows
-from tinier_yolo.runtime.kernels_lookup import FILTERS
-from tinier_yolo.runtime.packing import (
+from tinier_yolo.runtime.kernels.image import kernels as kernels_image
+from tinier_yolo.runtime.kernels.lookup import kernels as kernels_lookup
+from tinier_yolo.runtime.kernels.lookup.kernels import FILTERS
+from tinier_yolo.runtime.kernels.lookup.layer import PackedLookup, levels, pays_off
+from tinier_yolo.runtime.kernels.packing import (
     MapLayout,
     PackedImageLayer,
     PackedOutput,
@@ -24,8 +26,9 @@ from tinier_yolo.runtime.packing import (
     aligned,
     pooled_cells,
 )
-from tinier_yolo.runtime.packing_lookup import PackedLookup, levels, pays_off
-from tinier_yolo.runtime.packing_rows import PackedRows
+from tinier_yolo.runtime.kernels.popcount import kernels
+from tinier_yolo.runtime.kernels.rows import kernels as kernels_rows
+from tinier_yolo.runtime.kernels.rows.layer import PackedRows
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -119,7 +122,7 @@ class Step:
         if threads == 1:
             self.kernel(*arguments, 0, self.units)
         else:
-            from tinier_yolo.runtime.kernels_parallel import PARALLEL
+            from tinier_yolo.runtime.kernels.threads import PARALLEL
 
             PARALLEL[self.kernel](threads, self.units, *arguments)
 

@@ -14,13 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.networks import Block, ifq_cfg, random_image, random_program
-from tests.runtime.test_kernels import POOLS, assert_all_equal, random_case
+from tests.runtime.kernels.test_kernels import POOLS, assert_all_equal, random_case
 from tinier_yolo.benchmark.peak import machine
 from tinier_yolo.ifq import reference
 from tinier_yolo.ifq.program import QuantizedLayer
-from tinier_yolo.runtime import kernels_lookup, kernels_parallel, packing_lookup, steps
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.kernels_lookup_vectors import BITS, ENTRIES
+from tinier_yolo.runtime.kernels import step as steps
+from tinier_yolo.runtime.kernels import threads as kernels_parallel
+from tinier_yolo.runtime.kernels.lookup import kernels as kernels_lookup
+from tinier_yolo.runtime.kernels.lookup import layer as packing_lookup
+from tinier_yolo.runtime.kernels.lookup.vectors import BITS, ENTRIES
 
 pytestmark = pytest.mark.skipif(not BITS, reason="this machine has no instruction to look up bytes with")
 
@@ -35,7 +38,7 @@ RUN = """
 import sys
 import numpy as np
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.kernels_lookup_vectors import BITS
+from tinier_yolo.runtime.kernels.lookup.vectors import BITS
 from tinier_yolo.ifq.program import Program
 engine, image = Engine(Program.load(sys.argv[1])), np.load(sys.argv[2])
 np.save(sys.argv[3], engine.run(image))

@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from tinier_yolo.runtime.kernels_vectors import VectorType, intrinsic, splat
+from tinier_yolo.runtime.kernels.vectors import VectorType, intrinsic, splat
 
 INT8X64 = VectorType(8, 64)
 INT8X32 = VectorType(8, 32)

@@ -13,8 +13,8 @@ from tinier_yolo.darknet.layers import MaxPool, Shape
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
 from tinier_yolo.ifq.program import Program
-from tinier_yolo.runtime.kernels_image import pack_image
-from tinier_yolo.runtime.packing import (
+from tinier_yolo.runtime.kernels.image.kernels import pack_image
+from tinier_yolo.runtime.kernels.packing import (
     ALIGNMENT,
     MapLayout,
     PackedImageLayer,
