@@ -1,8 +1,15 @@
-"""Explicit vectors for the kernels: a vector type and the few operations that the kernels need.
+"""Explicit vectors: their types and the operations that every family of kernels needs.
 
 Numba has no vector types, and LLVM does not find these loops by itself. Each function here emits a line or two of
-portable LLVM IR; LLVM's back end turns it into what the machine has (AVX-512 ``vpopcntd`` and mask registers, AVX2,
-NEON). No intrinsic of one target is named.
+portable LLVM IR; LLVM's back end turns it into what the machine has (AVX-512, AVX2, NEON). No instruction of one
+machine is named. What one family alone needs stands in its own ``vectors`` module.
+
+An operation takes its type from its operands. Where there are none yet, the type is the first argument: ``zeros`` of
+INT32X16, a ``load_unaligned`` of np.uint64.
+
+``base`` is a C array or a pointer to an element of one, and an index counts elements of that type, whatever is loaded
+from there. Kernels turn arrays into pointers where functions with branches are inlined: Numba counts the references to
+arrays that it hands over, with atomic instructions, and between short loops these took a sixth of a kernel's time.
 """
 
 from __future__ import annotations
@@ -12,21 +19,28 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import models, register_model
 
 #: A value of a vector type: it exists only inside compiled code.
 Vector = Any
+#: The address of an array's element: it exists only inside compiled code, and does not keep the array alive.
+Pointer = Any
 
-_INT64 = ir.IntType(64)
+#: LLVM's types of an index, a byte, and the number of a lane.
+INDEX, BYTE, LANE = ir.IntType(64), ir.IntType(8), ir.IntType(32)
+_pointer_to: Any = types.CPointer
+#: What Numba makes of ``np.uint64`` and the like as arguments.
+_ScalarKind: Any = types.NumberClass
 
 
 class VectorType(types.Type):  # type: ignore[misc,unused-ignore]
     """``count`` integers of ``bits`` bits in one register (or as many as the machine needs)."""
 
     def __init__(self, bits: int, count: int) -> None:
+        self.bits = bits
         self.count = count
         self.element = ir.IntType(bits)
         self.llvm = ir.VectorType(self.element, count)
@@ -41,7 +55,9 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc,unused-ignore]
 
 INT32X16 = VectorType(32, 16)
 INT16X32 = VectorType(16, 32)
-_INT8X64 = VectorType(8, 64)
+INT16X16 = VectorType(16, 16)
+INT8X64 = VectorType(8, 64)
+INT8X32 = VectorType(8, 32)
 
 
 def target() -> tuple[str, str]:
@@ -50,11 +66,7 @@ def target() -> tuple[str, str]:
     return cpu, features
 
 
-#: Whether the machine counts the bits of 32-bit words. The others count bytes (AVX2 and NEON by table or by ``cnt``),
-#: and adding up bytes as long as they hold the sums is quicker for them than making words each time.
-COUNTS_WORDS = "+avx512vpopcntdq" in target()[1]
-#: How many words a counter can take: a byte holds 31 times 8.
-BURST = 1 << 30 if COUNTS_WORDS else 31
+# What the definitions of operations are made with, here and in the families' modules.
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,185 +75,218 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     return registered
 
 
-def pointer_to(context: Any, builder: Any, array_type: Any, array: Any, index: Any, element: ir.Type) -> Any:
-    """The address of array[index], of a 1-D C array, as a pointer to ``element``."""
-    data = context.make_array(array_type)(context, builder, array).data
+def constant(kind: VectorType, value: int) -> Any:
+    """The same number in every lane."""
+    return ir.Constant(kind.llvm, [value] * kind.count)
+
+
+def lanes(numbers: Any) -> Any:
+    """Numbers of lanes, for a shuffle."""
+    numbers = list(numbers)
+    return ir.Constant(ir.VectorType(LANE, len(numbers)), numbers)
+
+
+def splat_value(builder: Any, scalar: Any, kind: VectorType) -> Any:
+    """A scalar, cut off to an element's bits, in every lane."""
+    if scalar.type.width > kind.bits:
+        scalar = builder.trunc(scalar, kind.element)
+    undefined = ir.Constant(kind.llvm, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(LANE, 0))
+    return builder.shuffle_vector(first, undefined, lanes([0] * kind.count))
+
+
+def lesser(builder: Any, a: Any, b: Any) -> Any:
+    """The lesser of each pair, signed."""
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+
+def lesser_unsigned(builder: Any, a: Any, b: Any) -> Any:
+    """The lesser of each pair, unsigned."""
+    return builder.select(builder.icmp_unsigned("<", a, b), a, b)
+
+
+def pairs_and_odd(builder: Any, sums: Any, kind: VectorType) -> tuple[Any, Any]:
+    """Bytes as numbers of 16 bits, of type ``kind``: even + 256 * odd of each two, and the odd ones alone.
+
+    Adding up these takes one instruction less than the even and the odd bytes apart; ``even_of_pairs`` undoes it.
+    """
+    pairs = builder.bitcast(sums, kind.llvm)
+    return pairs, builder.lshr(pairs, constant(kind, 8))
+
+
+def even_of_pairs(builder: Any, pairs: Any, odd: Any, kind: VectorType) -> Any:
+    """The sums of the even bytes, from the sums of ``pairs_and_odd``: pairs = even + 256 * odd, and odd.
+
+    ``pairs`` is a sum of 16-bit words of two bytes and has wrapped around, and so does 256 * odd here. Both are right
+    modulo 2^16, hence their difference is too; and as the even bytes' sum is itself less than 2^16, it is that sum.
+    """
+    return builder.sub(pairs, builder.shl(odd, constant(kind, 8)))
+
+
+def address_of(context: Any, builder: Any, kind: Any, base: Any, index: Any, element: ir.Type) -> Any:
+    """The address of base[index], where base is of Numba's type ``kind``, as a pointer to ``element``."""
+    data = base if isinstance(kind, _pointer_to) else context.make_array(kind)(context, builder, base).data
     return builder.bitcast(builder.gep(data, [index]), element.as_pointer())
 
 
-def splat(builder: Any, scalar: Any, kind: VectorType) -> Any:
-    """The same scalar in every lane."""
-    undefined = ir.Constant(kind.llvm, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
-    return builder.shuffle_vector(first, undefined, lanes)
+def _value_type(kind: Any) -> tuple[Any, ir.Type, int]:
+    # Of the type that an operation got as an argument: Numba's type of a value, LLVM's, its bytes.
+    if isinstance(kind, _ScalarKind):
+        scalar: Any = kind.dtype
+        return scalar, ir.IntType(scalar.bitwidth), scalar.bitwidth // 8
+    vector: VectorType = kind.instance_type
+    return vector, vector.llvm, vector.bits * vector.count // 8
+
+
+def _same(a: Any, b: Any) -> Any:
+    if not isinstance(a, VectorType) or a != b:
+        raise TypingError(f"not two vectors of one type: {a}, {b}")  # type: ignore[no-untyped-call,unused-ignore]
+    return a
+
+
+# Memory.
 
 
 @intrinsic
 def keep(_context: Any, array: Any) -> Any:
-    """Keep an array until here: Numba would free it after its last use, and does not know of its address."""
+    """Keep an array until here: Numba would free it after its last use, and does not know of pointers to it."""
     return types.void(array), lambda context, _b, _s, _v: context.get_dummy_value()
 
 
 @intrinsic
-def item(_context: Any, array: Any, _index: Any) -> Any:
-    """array[index] of int32 or uint64, for an index that is not negative: Numba's own code tests that every time."""
+def pointer(_context: Any, array: Any) -> Any:
+    """A pointer to the first element of a C array."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return context.make_array(signature.args[0])(context, builder, values[0]).data
+
+    return _pointer_to(array.dtype)(array), generate
+
+
+@intrinsic
+def aligned_pointer(_context: Any, array: Any) -> Any:
+    """The same for the first element at a multiple of 64 bytes: at most 63 bytes further on."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, values[0]).data
-        value = builder.load(builder.gep(data, [values[1]]))
-        return value if value.type == _INT64 else builder.sext(value, _INT64)
+        number = builder.add(builder.ptrtoint(data, INDEX), ir.Constant(INDEX, 63))
+        return builder.inttoptr(builder.and_(number, ir.Constant(INDEX, -64)), data.type)
 
-    return (types.uint64 if array.dtype == types.uint64 else types.intp)(array, types.intp), generate
-
-
-@intrinsic
-def zeros(_context: Any) -> Any:
-    """Sixteen int32 zeros."""
-    return INT32X16(), lambda _c, _b, _s, _v: ir.Constant(INT32X16.llvm, None)
+    return _pointer_to(array.dtype)(array), generate
 
 
 @intrinsic
-def load(_context: Any, array: Any, _index: Any) -> Any:
-    """Sixteen int32: array[index : index + 16], at an address that is a multiple of 64 bytes."""
+def item(_context: Any, base: Any, _index: Any) -> Any:
+    """base[index], as int64 (or uint64), for an index that is not negative: Numba's own code tests that every time."""
+    number = base.dtype
+    result = types.uint64 if number == types.uint64 else types.intp
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], INT32X16.llvm)
-        return builder.load(pointer, align=64)
+        where = address_of(context, builder, signature.args[0], values[0], values[1], ir.IntType(number.bitwidth))
+        value = builder.load(where)
+        if value.type == INDEX:
+            return value
+        return (builder.sext if number.signed else builder.zext)(value, INDEX)
 
-    return INT32X16(array, types.intp), generate
+    return result(base, types.intp), generate
 
 
 @intrinsic
-def store(_context: Any, array: Any, _index: Any, _vector: Any) -> Any:
-    """array[index : index + 16] = vector, sixteen int32."""
+def load(_context: Any, kind: Any, base: Any, _index: Any) -> Any:
+    """The vector of type ``kind`` at base[index], whose address is a multiple of the vector's size."""
+    value, llvm, size = _value_type(kind)
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], INT32X16.llvm)
-        builder.store(values[2], pointer, align=4)
+        return builder.load(address_of(context, builder, signature.args[1], values[1], values[2], llvm), align=size)
+
+    return value(kind, base, types.intp), generate
+
+
+@intrinsic
+def load_unaligned(_context: Any, kind: Any, base: Any, _index: Any) -> Any:
+    """The vector or number of type ``kind`` at base[index], at any address."""
+    value, llvm, _ = _value_type(kind)
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.load(address_of(context, builder, signature.args[1], values[1], values[2], llvm), align=1)
+
+    return value(kind, base, types.intp), generate
+
+
+@intrinsic
+def store(_context: Any, base: Any, _index: Any, vector: Any) -> Any:
+    """base[index ...] = vector, at an address that is a multiple of the vector's size."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        where = address_of(context, builder, signature.args[0], values[0], values[1], values[2].type)
+        builder.store(values[2], where, align=vector.bits * vector.count // 8)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, INT32X16), generate
+    return types.void(base, types.intp, vector), generate
 
 
 @intrinsic
-def add(_context: Any, _a: Any, _b: Any) -> Any:
-    """A + b, sixteen int32."""
-    return INT32X16(INT32X16, INT32X16), lambda _c, builder, _s, values: builder.add(*values)
-
-
-@intrinsic
-def multiply_add(_context: Any, _a: Any, _b: Any, _c: Any) -> Any:
-    """A * b + c, sixteen int32."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.add(builder.mul(values[0], values[1]), values[2])
-
-    return INT32X16(INT32X16, INT32X16, INT32X16), generate
-
-
-@intrinsic
-def minimum(_context: Any, _a: Any, _b: Any) -> Any:
-    """The lesser of each pair, sixteen int32."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.select(builder.icmp_signed("<", *values), *values)
-
-    return INT32X16(INT32X16, INT32X16), generate
-
-
-@intrinsic
-def below(_context: Any, _a: Any, _b: Any) -> Any:
-    """Bit i of the uint64 says whether a[i] < b[i]."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        bits = builder.bitcast(builder.icmp_signed("<", *values), ir.IntType(16))
-        return builder.zext(bits, _INT64)
-
-    return types.uint64(INT32X16, INT32X16), generate
-
-
-@intrinsic
-def begin_burst(_context: Any, _total: Any) -> Any:
-    """A counter for at most BURST calls of ``add_mismatches``, on top of ``total``."""
-
-    def generate(_context: Any, _builder: Any, _signature: Any, values: Any) -> Any:
-        return values[0] if COUNTS_WORDS else ir.Constant(INT32X16.llvm, None)
-
-    return INT32X16(INT32X16), generate
-
-
-@intrinsic
-def end_burst(_context: Any, _total: Any, _counter: Any) -> Any:
-    """``total`` and what the counter that began with it has counted."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        total, counter = values
-        if COUNTS_WORDS:
-            return counter
-        # Four bytes to a lane: add neighbours, then neighbours of those.
-        for bits, mask in ((8, 0x00FF00FF), (16, 0x0000FFFF)):
-            shift, kept = (ir.Constant(INT32X16.llvm, [value] * 16) for value in (bits, mask))
-            counter = builder.add(builder.and_(counter, kept), builder.and_(builder.lshr(counter, shift), kept))
-        return builder.add(total, counter)
-
-    return INT32X16(INT32X16, INT32X16), generate
-
-
-@intrinsic
-def add_mismatches(_context: Any, _counter: Any, _weights: Any, source: Any, _offset: Any, _mask: Any) -> Any:
-    """Counter + how many bits of each weight word differ from the 32 bits at source[offset], of those in ``mask``.
-
-    The offset may have any alignment; the mask is a uint32, and one of all ones costs nothing.
-    """
+def store_unaligned(_context: Any, base: Any, _index: Any, value: Any) -> Any:
+    """base[index ...] = a vector or number, at any address."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        counter, weights, array, offset, mask = values
-        pointer = pointer_to(context, builder, signature.args[2], array, offset, ir.IntType(32))
-        word = splat(builder, builder.load(pointer, align=1), INT32X16)
-        differing = builder.and_(builder.xor(weights, word), splat(builder, mask, INT32X16))
-        counts = INT32X16 if COUNTS_WORDS else _INT8X64
-        kind = counts.llvm
-        # llvmlite's declare_intrinsic knows no vector types.
-        declare: Any = cgutils.get_or_insert_function
-        name = f"llvm.ctpop.v{counts.count}i{counts.element.width}"
-        popcount = declare(builder.module, ir.FunctionType(kind, [kind]), name)
-        counted = builder.call(popcount, [builder.bitcast(differing, kind)])
-        return builder.bitcast(builder.add(builder.bitcast(counter, kind), counted), INT32X16.llvm)
-
-    return INT32X16(INT32X16, INT32X16, source, types.intp, types.uint32), generate
-
-
-@intrinsic
-def store_bits(_context: Any, target: Any, _offset: Any, _bits: Any) -> Any:
-    """target[offset : offset + 2] = the low 16 bits of a uint64, lowest first."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], ir.IntType(16))
-        builder.store(builder.trunc(values[2], ir.IntType(16)), pointer, align=1)
+        where = address_of(context, builder, signature.args[0], values[0], values[1], values[2].type)
+        builder.store(values[2], where, align=1)
         return context.get_dummy_value()
 
-    return types.void(target, types.intp, types.uint64), generate
+    return types.void(base, types.intp, value), generate
+
+
+# Arithmetic. It wraps around.
 
 
 @intrinsic
-def load_word(_context: Any, source: Any, _offset: Any) -> Any:
-    """The uint64 in source[offset : offset + 8], any alignment."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], _INT64)
-        return builder.load(pointer, align=1)
-
-    return types.uint64(source, types.intp), generate
+def zeros(_context: Any, kind: Any) -> Any:
+    """A vector of zeros, of type ``kind``."""
+    value, llvm, _ = _value_type(kind)
+    return value(kind), lambda _c, _b, _s, _v: ir.Constant(llvm, None)
 
 
 @intrinsic
-def store_word(_context: Any, target: Any, _offset: Any, _word: Any) -> Any:
-    """target[offset : offset + 8] = a uint64."""
+def splat(_context: Any, kind: Any, _value: Any) -> Any:
+    """A number's low bits in every lane of a vector of type ``kind``."""
+    vector, _, _ = _value_type(kind)
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer = pointer_to(context, builder, signature.args[0], values[0], values[1], _INT64)
-        builder.store(values[2], pointer, align=1)
-        return context.get_dummy_value()
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return splat_value(builder, values[1], vector)
 
-    return types.void(target, types.intp, types.uint64), generate
+    return vector(kind, types.intp), generate
+
+
+@intrinsic
+def add(_context: Any, a: Any, b: Any) -> Any:
+    """A + b."""
+    return _same(a, b)(a, b), lambda _c, builder, _s, values: builder.add(*values)
+
+
+@intrinsic
+def subtract(_context: Any, a: Any, b: Any) -> Any:
+    """A - b."""
+    return _same(a, b)(a, b), lambda _c, builder, _s, values: builder.sub(*values)
+
+
+@intrinsic
+def exclusive_or(_context: Any, a: Any, b: Any) -> Any:
+    """A ^ b."""
+    return _same(a, b)(a, b), lambda _c, builder, _s, values: builder.xor(*values)
+
+
+@intrinsic
+def minimum(_context: Any, a: Any, b: Any) -> Any:
+    """The lesser of each pair, signed."""
+    return _same(a, b)(a, b), lambda _c, builder, _s, values: lesser(builder, *values)
+
+
+@intrinsic
+def maximum(_context: Any, a: Any, b: Any) -> Any:
+    """The greater of each pair, signed."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.select(builder.icmp_signed(">", *values), *values)
+
+    return _same(a, b)(a, b), generate

@@ -17,28 +17,35 @@ from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels.compile import inlined, kernel
 from tinier_yolo.runtime.kernels.image.vectors import (
-    Pointer,
-    add,
-    address,
-    aligned_address,
-    clear,
     count_above,
-    item,
-    load,
-    load_bytes,
-    maximum,
+    fill_zeros,
     neighbour_maximum,
     plane_bytes,
     split_three,
-    store,
     store_apart,
     store_bytes,
     store_pairs,
+    widen,
+)
+from tinier_yolo.runtime.kernels.vectors import (
+    INT8X32,
+    INT16X32,
+    Pointer,
+    Vector,
+    add,
+    aligned_pointer,
+    exclusive_or,
+    item,
+    keep,
+    load,
+    load_unaligned,
+    maximum,
+    pointer,
+    splat,
+    store,
     subtract,
-    toggle,
     zeros,
 )
-from tinier_yolo.runtime.kernels.vectors import Vector, keep
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]
@@ -97,9 +104,9 @@ def convolve_image(
     sample_array = np.zeros(_LINES * step + 2 * _LEAD, np.uint8)
     pattern_array = np.empty((_LINES * PATTERNS + 1) * COLUMNS, np.int16)
     level_array = np.empty((_HALVES * flips.size + 1) * COLUMNS, np.int16)
-    samples, patterns = aligned_address(sample_array), aligned_address(pattern_array)
-    levels = aligned_address(level_array)
-    layer = (address(terms), address(thresholds), address(flips), len(terms), thresholds.shape[1], flips.size)
+    samples, patterns = aligned_pointer(sample_array), aligned_pointer(pattern_array)
+    levels = aligned_pointer(level_array)
+    layer = (pointer(terms), pointer(thresholds), pointer(flips), len(terms), thresholds.shape[1], flips.size)
     for block in range(first, last):
         _split_channels(image, block * ROWS - 1, samples, step)
         for left in range(0, width, COLUMNS):
@@ -109,7 +116,7 @@ def convolve_image(
                 _make_levels(patterns, row * _ROW_SIZE, layer, levels)
                 cell = origin + (block * ROWS + row) // 2 * row_bytes + left // 2 * flips.size
                 for p in range(planes):
-                    _store_plane(levels, p, layer, address(target), p * plane + cell, row_bytes)
+                    _store_plane(levels, p, layer, pointer(target), p * plane + cell, row_bytes)
     keep(sample_array)
     keep(pattern_array)
     keep(level_array)
@@ -119,14 +126,14 @@ def convolve_image(
 def _split_channels(image: Bytes, top: int, samples: Pointer, step: int) -> None:
     # ROWS + 2 rows of the image from row `top` on, [row][channel][_LEAD + column]; outside the image all is 0.
     height, width, _ = image.shape
-    pixels = address(image)
+    pixels = pointer(image)
     for row in range(ROWS + 2):
         y, start = top + row, row * CHANNELS * step + _LEAD
         if 0 <= y < height:
             for x in range(0, width, COLUMNS):
                 split_three(pixels, (y * width + x) * CHANNELS, samples, start + x, step)
         else:
-            clear(samples, start, CHANNELS * step)
+            fill_zeros(samples, start, CHANNELS * step)
 
 
 @inlined
@@ -134,7 +141,7 @@ def _make_patterns(samples: Pointer, left: int, step: int, patterns: Pointer, fi
     # [row and channel][pattern][column] of rows `first` to `last` and the columns from `left` on.
     for line in range(first * CHANNELS, last * CHANNELS):
         at, to = line * step + _LEAD + left, line * PATTERNS * COLUMNS
-        one, middle, other = load_bytes(samples, at - 1), load_bytes(samples, at), load_bytes(samples, at + 1)
+        one, middle, other = _load_samples(samples, at - 1), _load_samples(samples, at), _load_samples(samples, at + 1)
         plus, minus = add(one, middle), subtract(one, middle)
         store(patterns, to, add(plus, other))
         store(patterns, to + COLUMNS, subtract(plus, other))
@@ -143,11 +150,16 @@ def _make_patterns(samples: Pointer, left: int, step: int, patterns: Pointer, fi
 
 
 @inlined
+def _load_samples(samples: Pointer, at: int) -> Vector:
+    return widen(load_unaligned(INT8X32, samples, at))
+
+
+@inlined
 def _make_levels(patterns: Pointer, start: int, layer: tuple[Any, ...], levels: Pointer) -> None:
     # The pooled levels of four rows: [filter / 4][cell], a nibble for each filter.
     terms, thresholds, _, filters, number, cell_bytes = layer
     for half in range(_HALVES * cell_bytes):
-        counts = zeros()
+        counts = zeros(INT16X32)
         for f in range(half * _NIBBLES, min((half + 1) * _NIBBLES, filters)):
             best = _pooled_sums(patterns, start, terms, f * TERMS)
             unit = 1 << 4 * (f & (_NIBBLES - 1))
@@ -160,21 +172,21 @@ def _make_levels(patterns: Pointer, start: int, layer: tuple[Any, ...], levels: 
 @inlined
 def _pooled_sums(patterns: Pointer, start: int, terms: Pointer, first: int) -> Vector:
     # The sums of a filter in four rows of 32 columns, pooled: those of two rows of 16 cells, lane by lane in turn.
-    v0, v1, v2, v3 = zeros(), zeros(), zeros(), zeros()
+    v0, v1, v2, v3 = zeros(INT16X32), zeros(INT16X32), zeros(INT16X32), zeros(INT16X32)
     for t in range(first, first + TERMS):
         at = item(terms, t)
         if at >= 0:
             at += start
-            v0 = add(v0, load(patterns, at))
-            v1 = add(v1, load(patterns, at + _ROW_SIZE))
-            v2 = add(v2, load(patterns, at + 2 * _ROW_SIZE))
-            v3 = add(v3, load(patterns, at + 3 * _ROW_SIZE))
+            v0 = add(v0, load(INT16X32, patterns, at))
+            v1 = add(v1, load(INT16X32, patterns, at + _ROW_SIZE))
+            v2 = add(v2, load(INT16X32, patterns, at + 2 * _ROW_SIZE))
+            v3 = add(v3, load(INT16X32, patterns, at + 3 * _ROW_SIZE))
         else:
             at = start + ~at
-            v0 = subtract(v0, load(patterns, at))
-            v1 = subtract(v1, load(patterns, at + _ROW_SIZE))
-            v2 = subtract(v2, load(patterns, at + 2 * _ROW_SIZE))
-            v3 = subtract(v3, load(patterns, at + 3 * _ROW_SIZE))
+            v0 = subtract(v0, load(INT16X32, patterns, at))
+            v1 = subtract(v1, load(INT16X32, patterns, at + _ROW_SIZE))
+            v2 = subtract(v2, load(INT16X32, patterns, at + 2 * _ROW_SIZE))
+            v3 = subtract(v3, load(INT16X32, patterns, at + 3 * _ROW_SIZE))
     return neighbour_maximum(maximum(v0, v1), maximum(v2, v3))
 
 
@@ -195,7 +207,8 @@ def _store_plane(levels: Pointer, p: int, layer: tuple[Any, ...], target: Pointe
 def _plane(levels: Pointer, byte: int, p: int, flips: Pointer) -> Vector:
     # Plane p of eight filters: a byte in each lane.
     at = byte * _HALVES * COLUMNS
-    return toggle(plane_bytes(load(levels, at), load(levels, at + COLUMNS), p), item(flips, byte))
+    bits = plane_bytes(load(INT16X32, levels, at), load(INT16X32, levels, at + COLUMNS), p)
+    return exclusive_or(bits, splat(INT16X32, item(flips, byte)))
 
 
 @kernel

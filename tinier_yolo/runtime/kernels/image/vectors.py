@@ -1,8 +1,4 @@
-"""Vectors of thirty-two int16 for the first layer's kernel; as in ``kernels_vectors``, a few lines of LLVM IR each.
-
-They take pointers instead of arrays: where a compiled function hands an array to another one, Numba may count the
-reference, with an atomic instruction, and between short vector loops that took a sixth of the kernel's time.
-"""
+"""Vectors of thirty-two int16 for the first layer's kernel: bytes of an image taken apart, levels put into planes."""
 
 from __future__ import annotations
 
@@ -12,120 +8,29 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from tinier_yolo.runtime.kernels.vectors import INT16X32, intrinsic, splat
+from tinier_yolo.runtime.kernels.vectors import (
+    BYTE,
+    INT8X32,
+    INT8X64,
+    INT16X32,
+    INT32X16,
+    LANE,
+    address_of,
+    constant,
+    intrinsic,
+    lanes,
+    splat_value,
+)
 
-#: The address of an array's element: it exists only inside compiled code, and does not keep the array alive.
-Pointer = Any
-
-
-_pointer_type: Any = types.CPointer
-_INT64 = ir.IntType(64)
-_BYTES = ir.VectorType(ir.IntType(8), 32)
 #: The same vector as pairs of lanes.
-_PAIRS = ir.VectorType(ir.IntType(32), 16)
-_ONE_LANE = ir.Constant(_PAIRS, [16] * 16)
-
-
-def _all(value: int) -> ir.Constant:
-    return ir.Constant(INT16X32.llvm, [value] * INT16X32.count)
-
-
-def _place(builder: Any, pointer: Any, index: Any, element: ir.Type) -> Any:
-    return builder.bitcast(builder.gep(pointer, [index]), element.as_pointer())
+_PAIRS = INT32X16.llvm
+_ONE_LANE = constant(INT32X16, 16)
 
 
 @intrinsic
-def address(_context: Any, array: Any) -> Any:
-    """A pointer to the first element of a C array, for the functions below."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return context.make_array(signature.args[0])(context, builder, values[0]).data
-
-    return _pointer_type(array.dtype)(array), generate
-
-
-@intrinsic
-def aligned_address(_context: Any, array: Any) -> Any:
-    """The same for the first element at a multiple of 64 bytes: at most 63 bytes further on."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
-        number = builder.add(builder.ptrtoint(data, _INT64), ir.Constant(_INT64, 63))
-        return builder.inttoptr(builder.and_(number, ir.Constant(_INT64, -64)), data.type)
-
-    return _pointer_type(array.dtype)(array), generate
-
-
-@intrinsic
-def item(_context: Any, source: Any, _index: Any) -> Any:
-    """source[index], an integer."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        extend = builder.sext if source.dtype.signed else builder.zext
-        return extend(builder.load(builder.gep(values[0], [values[1]])), _INT64)
-
-    return types.intp(source, types.intp), generate
-
-
-@intrinsic
-def zeros(_context: Any) -> Any:
-    """Thirty-two zeros."""
-    return INT16X32(), lambda _c, _b, _s, _v: ir.Constant(INT16X32.llvm, None)
-
-
-@intrinsic
-def load(_context: Any, source: Any, _index: Any) -> Any:
-    """source[index : index + 32], int16, at an address that is a multiple of 64 bytes."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.load(_place(builder, values[0], values[1], INT16X32.llvm), align=64)
-
-    return INT16X32(source, types.intp), generate
-
-
-@intrinsic
-def load_bytes(_context: Any, source: Any, _index: Any) -> Any:
-    """source[index : index + 32], bytes, any alignment."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        pointer = _place(builder, values[0], values[1], _BYTES)
-        return builder.zext(builder.load(pointer, align=1), INT16X32.llvm)
-
-    return INT16X32(source, types.intp), generate
-
-
-@intrinsic
-def store(_context: Any, target: Any, _index: Any, _vector: Any) -> Any:
-    """target[index : index + 32] = vector, int16, at an address that is a multiple of 64 bytes."""
-
-    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        pointer = _place(builder, values[0], values[1], INT16X32.llvm)
-        builder.store(values[2], pointer, align=64)
-        return context.get_dummy_value()
-
-    return types.void(target, types.intp, INT16X32), generate
-
-
-@intrinsic
-def add(_context: Any, _a: Any, _b: Any) -> Any:
-    """A + b."""
-    return INT16X32(INT16X32, INT16X32), lambda _c, builder, _s, values: builder.add(*values)
-
-
-@intrinsic
-def subtract(_context: Any, _a: Any, _b: Any) -> Any:
-    """A - b."""
-    return INT16X32(INT16X32, INT16X32), lambda _c, builder, _s, values: builder.sub(*values)
-
-
-@intrinsic
-def maximum(_context: Any, _a: Any, _b: Any) -> Any:
-    """The greater of each pair."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.select(builder.icmp_signed(">", *values), *values)
-
-    return INT16X32(INT16X32, INT16X32), generate
+def widen(_context: Any, _bytes: Any) -> Any:
+    """Thirty-two bytes as int16, none of them negative."""
+    return INT16X32(INT8X32), lambda _c, builder, _s, values: builder.zext(values[0], INT16X32.llvm)
 
 
 @intrinsic
@@ -150,9 +55,9 @@ def count_above(_context: Any, _counts: Any, _vector: Any, _threshold: Any, _uni
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         counts, vector, *scalars = values
-        threshold, unit = (splat(builder, builder.trunc(s, INT16X32.element), INT16X32) for s in scalars)
+        threshold, unit = (splat_value(builder, scalar, INT16X32) for scalar in scalars)
         above = builder.icmp_signed(">", vector, threshold)
-        return builder.add(counts, builder.select(above, unit, ir.Constant(INT16X32.llvm, None)))
+        return builder.add(counts, builder.select(above, unit, constant(INT16X32, 0)))
 
     return INT16X32(INT16X32, INT16X32, types.intp, types.intp), generate
 
@@ -162,25 +67,15 @@ def plane_bytes(_context: Any, _low: Any, _high: Any, _plane: Any) -> Any:
     """Bit ``plane`` of the four nibbles of ``low``, then of ``high``: a byte in each lane."""
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        shift = splat(builder, builder.trunc(values[2], INT16X32.element), INT16X32)
+        shift = splat_value(builder, values[2], INT16X32)
         halves = []
         for nibbles in values[:2]:
-            ones = builder.and_(builder.lshr(nibbles, shift), _all(0x1111))
+            ones = builder.and_(builder.lshr(nibbles, shift), constant(INT16X32, 0x1111))
             # Bits 0, 4, 8 and 12 times 2^12, 2^9, 2^6 and 2^3 meet in bits 12 to 15; no two products meet below.
-            halves.append(builder.lshr(builder.mul(ones, _all(0x1248)), _all(12)))
-        return builder.or_(halves[0], builder.shl(halves[1], _all(4)))
+            halves.append(builder.lshr(builder.mul(ones, constant(INT16X32, 0x1248)), constant(INT16X32, 12)))
+        return builder.or_(halves[0], builder.shl(halves[1], constant(INT16X32, 4)))
 
     return INT16X32(INT16X32, INT16X32, types.intp), generate
-
-
-@intrinsic
-def toggle(_context: Any, _vector: Any, _pattern: Any) -> Any:
-    """Vector ^ pattern, a byte, in each lane."""
-
-    def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        return builder.xor(values[0], splat(builder, builder.trunc(values[1], INT16X32.element), INT16X32))
-
-    return INT16X32(INT16X32, types.intp), generate
 
 
 @intrinsic
@@ -200,7 +95,7 @@ def store_pairs(_context: Any, target: Any, _index: Any, _step: Any, _first: Any
     """The same for the bytes of two vectors in turn: 32 bytes from index on, and 32 ``step`` bytes after."""
 
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        both = builder.or_(values[3], builder.shl(values[4], _all(8)))
+        both = builder.or_(values[3], builder.shl(values[4], constant(INT16X32, 8)))
         for place, cells in _rows(builder, values[:3], both):
             _store_cells(builder, place, cells, 16)
         return context.get_dummy_value()
@@ -216,8 +111,8 @@ def store_apart(_context: Any, target: Any, _index: Any, _step: Any, _stride: An
         *start, stride, vector = values
         for place, cells in _rows(builder, start, vector):
             for lane in range(16):
-                cell = builder.extract_element(cells, ir.Constant(ir.IntType(32), lane))
-                builder.store(builder.trunc(cell, ir.IntType(8)), place)
+                cell = builder.extract_element(cells, ir.Constant(LANE, lane))
+                builder.store(builder.trunc(cell, BYTE), place)
                 place = builder.gep(place, [stride])
         return context.get_dummy_value()
 
@@ -242,17 +137,17 @@ def _store_cells(builder: Any, place: Any, cells: Any, bits: int) -> None:
 def split_three(_context: Any, source: Any, _offset: Any, target: Any, _index: Any, _step: Any) -> Any:
     """Thirty-two pixels of three bytes from source[offset] on -> target[index], [index + step], [index + 2 step] on."""
 
-    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        array, offset, out, index, step = values
-        most, lanes = ir.VectorType(ir.IntType(8), 64), ir.IntType(32)
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        read, offset, written, index, step = values
         rest = builder.add(offset, ir.Constant(offset.type, 64))
-        low = builder.load(_place(builder, array, offset, most), align=1)
-        high = builder.load(_place(builder, array, rest, _BYTES), align=1)
-        high = builder.shuffle_vector(high, high, ir.Constant(ir.VectorType(lanes, 64), [*range(32)] * 2))
+        low = builder.load(address_of(context, builder, signature.args[0], read, offset, INT8X64.llvm), align=1)
+        high = builder.load(address_of(context, builder, signature.args[0], read, rest, INT8X32.llvm), align=1)
+        high = builder.shuffle_vector(high, high, lanes([*range(32)] * 2))
         for channel in range(3):
-            picked = ir.Constant(ir.VectorType(lanes, 32), [*range(channel, 96, 3)])
-            pixels = builder.shuffle_vector(low, high, picked)
-            builder.store(pixels, _place(builder, out, index, _BYTES), align=1)
+            pixels = builder.shuffle_vector(low, high, lanes(range(channel, 96, 3)))
+            builder.store(
+                pixels, address_of(context, builder, signature.args[2], written, index, INT8X32.llvm), align=1
+            )
             index = builder.add(index, step)
         return context.get_dummy_value()
 
@@ -260,13 +155,12 @@ def split_three(_context: Any, source: Any, _offset: Any, target: Any, _index: A
 
 
 @intrinsic
-def clear(_context: Any, target: Any, _index: Any, _size: Any) -> Any:
-    """target[index : index + size] = 0, bytes."""
+def fill_zeros(_context: Any, base: Any, _index: Any, _size: Any) -> Any:
+    """``size`` bytes from base[index] on = 0."""
 
-    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
-        place = _place(builder, values[0], values[1], ir.IntType(8))
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         memset: Any = cgutils.memset
-        memset(builder, place, values[2], 0)
+        memset(builder, address_of(context, builder, signature.args[0], values[0], values[1], BYTE), values[2], 0)
         return context.get_dummy_value()
 
-    return types.void(target, types.intp, types.intp), generate
+    return types.void(base, types.intp, types.intp), generate

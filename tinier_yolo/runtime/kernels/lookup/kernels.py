@@ -33,24 +33,21 @@ from tinier_yolo.runtime.kernels.lookup.vectors import (
     BITS,
     ENTRIES,
     GROUPS,
+    TABLE,
     TOTALS,
     WINDOWS,
     add_burst,
     add_looked_up,
-    add_table,
     below,
     least_of_four,
-    load_indices,
     load_totals,
     no_sums,
-    no_table,
     no_totals,
-    store_table,
     store_totals,
     totals_of_one,
 )
 from tinier_yolo.runtime.kernels.popcount.kernels import store_part
-from tinier_yolo.runtime.kernels.vectors import Vector, item, load_word
+from tinier_yolo.runtime.kernels.vectors import INT8X64, Vector, add, item, load, load_unaligned, store, zeros
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -144,31 +141,33 @@ def _make_row(lookup: Lookup, row: int, tables: Bytes, to: int) -> None:
         for chunk in range(0, whole - 3, 4):
             _make_four(lookup, start + chunk * BITS // 8, tables, to + chunk * ENTRIES)
         for chunk in range(whole & ~3, whole + 1):
-            table, bit = no_table(), chunk * BITS
+            table, bit = zeros(TABLE), chunk * BITS
             mask = lookup.mask if chunk == whole else _MASK
             for p in range(lookup.planes):
-                word = load_word(lookup.source, p * lookup.plane + start + (bit >> 3)) >> np.uint64(bit & 7)
+                word = load_unaligned(np.uint64, lookup.source, p * lookup.plane + start + (bit >> 3)) >> np.uint64(
+                    bit & 7
+                )
                 code = np.int64(word & np.uint64(mask))
-                table = add_table(table, lookup.codes, (p * ENTRIES + code) * ENTRIES)
-            store_table(tables, to + chunk * ENTRIES, table)
+                table = add(table, load(TABLE, lookup.codes, (p * ENTRIES + code) * ENTRIES))
+            store(tables, to + chunk * ENTRIES, table)
         start += lookup.cell
         to += lookup.chunks * ENTRIES
 
 
 @inlined
 def _make_four(lookup: Lookup, start: int, tables: Bytes, to: int) -> None:
-    t0, t1, t2, t3 = no_table(), no_table(), no_table(), no_table()
+    t0, t1, t2, t3 = zeros(TABLE), zeros(TABLE), zeros(TABLE), zeros(TABLE)
     for p in range(lookup.planes):
-        word = np.int64(load_word(lookup.source, p * lookup.plane + start))
+        word = np.int64(load_unaligned(np.uint64, lookup.source, p * lookup.plane + start))
         codes = p * ENTRIES
-        t0 = add_table(t0, lookup.codes, (codes + (word & _MASK)) * ENTRIES)
-        t1 = add_table(t1, lookup.codes, (codes + (word >> BITS & _MASK)) * ENTRIES)
-        t2 = add_table(t2, lookup.codes, (codes + (word >> 2 * BITS & _MASK)) * ENTRIES)
-        t3 = add_table(t3, lookup.codes, (codes + (word >> 3 * BITS & _MASK)) * ENTRIES)
-    store_table(tables, to, t0)
-    store_table(tables, to + ENTRIES, t1)
-    store_table(tables, to + 2 * ENTRIES, t2)
-    store_table(tables, to + 3 * ENTRIES, t3)
+        t0 = add(t0, load(TABLE, lookup.codes, (codes + (word & _MASK)) * ENTRIES))
+        t1 = add(t1, load(TABLE, lookup.codes, (codes + (word >> BITS & _MASK)) * ENTRIES))
+        t2 = add(t2, load(TABLE, lookup.codes, (codes + (word >> 2 * BITS & _MASK)) * ENTRIES))
+        t3 = add(t3, load(TABLE, lookup.codes, (codes + (word >> 3 * BITS & _MASK)) * ENTRIES))
+    store(tables, to, t0)
+    store(tables, to + ENTRIES, t1)
+    store(tables, to + 2 * ENTRIES, t2)
+    store(tables, to + 3 * ENTRIES, t3)
 
 
 @inlined
@@ -181,7 +180,7 @@ def _add_group(lookup: Lookup, tables: Bytes, quad: int, segment: int, group: in
         places, s = _places(lookup, quad, item(lookup.rows, burst)), no_sums()
         tap = item(lookup.taps, i)
         while tap >= 0:
-            s = add_looked_up(s, load_indices(lookup.weights, at), tables, places, tap)
+            s = add_looked_up(s, load(INT8X64, lookup.weights, at), tables, places, tap)
             at += FILTERS
             i += 1
             tap = item(lookup.taps, i)
@@ -203,8 +202,8 @@ def _add_two_groups(lookup: Lookup, tables: Bytes, quad: int, segment: int, grou
         places, s, t = _places(lookup, quad, item(lookup.rows, burst)), no_sums(), no_sums()
         tap = item(lookup.taps, i)
         while tap >= 0:
-            s = add_looked_up(s, load_indices(lookup.weights, at), tables, places, tap)
-            t = add_looked_up(t, load_indices(lookup.weights, at + step), tables, places, tap)
+            s = add_looked_up(s, load(INT8X64, lookup.weights, at), tables, places, tap)
+            t = add_looked_up(t, load(INT8X64, lookup.weights, at + step), tables, places, tap)
             at += FILTERS
             i += 1
             tap = item(lookup.taps, i)

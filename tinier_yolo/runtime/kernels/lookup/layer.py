@@ -11,7 +11,7 @@ from tinier_yolo.ifq.program import BinaryConvolution, QuantizedLayer
 from tinier_yolo.runtime.kernels.lookup.kernels import BLOCK, FILTERS, LANE_FILTERS, Levels, Lookup
 from tinier_yolo.runtime.kernels.lookup.vectors import BITS, ENTRIES, GROUPS, TOTALS, WINDOWS
 from tinier_yolo.runtime.kernels.packing import LANES, MapLayout, aligned, constants, sign_bits
-from tinier_yolo.runtime.kernels.vectors import COUNTS_WORDS
+from tinier_yolo.runtime.kernels.popcount.vectors import COUNTS_WORDS
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]

@@ -6,14 +6,28 @@ each kind of machine. Where there is none, ``BITS`` is 0 and the lookup kernels 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from tinier_yolo.runtime.kernels.vectors import INT16X32, VectorType, intrinsic, pointer_to, target
+from tinier_yolo.runtime.kernels.vectors import (
+    BYTE,
+    INT8X64,
+    INT16X32,
+    LANE,
+    VectorType,
+    address_of,
+    constant,
+    even_of_pairs,
+    intrinsic,
+    lanes,
+    lesser_unsigned,
+    pairs_and_odd,
+    target,
+)
 
 
 class _Shuffle(NamedTuple):
@@ -45,8 +59,7 @@ WINDOWS = 4
 #: uint16 in the totals of four windows for 64 filters.
 TOTALS = 64 * WINDOWS
 
-INT8X64 = VectorType(8, 64)
-_TABLE = VectorType(8, ENTRIES)
+TABLE = VectorType(8, ENTRIES)
 _tuple_of: Any = types.UniTuple
 _SUMS = _tuple_of(INT8X64, WINDOWS)
 _TOTALS = _tuple_of(INT16X32, 2 * WINDOWS)
@@ -58,56 +71,12 @@ def _items(builder: Any, values: Any, count: int) -> list[Any]:
     return [builder.extract_value(values, i) for i in range(count)]
 
 
-def _constant(kind: VectorType, value: int) -> Any:
-    return ir.Constant(kind.llvm, [value] * kind.count)
-
-
-@intrinsic
-def no_table(_context: Any) -> Any:
-    """A table of zeros."""
-    return _TABLE(), lambda _c, _b, _s, _v: ir.Constant(_TABLE.llvm, None)
-
-
-@intrinsic
-def add_table(_context: Any, _table: Any, source: Any, _index: Any) -> Any:
-    """Table + the one at source[index], an address that is a multiple of its size."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = pointer_to(context, builder, signature.args[1], values[1], values[2], _TABLE.llvm)
-        return builder.add(values[0], builder.load(address, align=ENTRIES))
-
-    return _TABLE(_TABLE, source, types.intp), generate
-
-
-@intrinsic
-def store_table(_context: Any, target: Any, _index: Any, _table: Any) -> Any:
-    """target[index : index + ENTRIES] = table, at an address that is a multiple of its size."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = pointer_to(context, builder, signature.args[0], values[0], values[1], _TABLE.llvm)
-        builder.store(values[2], address, align=ENTRIES)
-        return context.get_dummy_value()
-
-    return types.void(target, types.intp, _TABLE), generate
-
-
-@intrinsic
-def load_indices(_context: Any, array: Any, _index: Any) -> Any:
-    """array[index : index + 64] at an address that is a multiple of 64."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = pointer_to(context, builder, signature.args[0], values[0], values[1], INT8X64.llvm)
-        return builder.load(address, align=64)
-
-    return INT8X64(array, types.intp), generate
-
-
 @intrinsic
 def no_sums(_context: Any) -> Any:
     """The sums of four windows for 64 filters, bytes: zeros."""
 
     def generate(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
-        return context.make_tuple(builder, _SUMS, [_constant(INT8X64, 0)] * WINDOWS)
+        return context.make_tuple(builder, _SUMS, [constant(INT8X64, 0)] * WINDOWS)
 
     return _SUMS(), generate
 
@@ -119,10 +88,10 @@ def add_looked_up(_context: Any, _sums: Any, _indices: Any, tables: Any, _places
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         sums, indices, array, places, offset = values
         added = []
-        for given, place in zip(_items(builder, sums, WINDOWS), _items(builder, places, WINDOWS), strict=True):
-            index = builder.add(place, offset)
-            address = pointer_to(context, builder, signature.args[2], array, index, _TABLE.llvm)
-            table = builder.load(address, align=ENTRIES)
+        for given, start in zip(_items(builder, sums, WINDOWS), _items(builder, places, WINDOWS), strict=True):
+            index = builder.add(start, offset)
+            where = address_of(context, builder, signature.args[2], array, index, TABLE.llvm)
+            table = builder.load(where, align=ENTRIES)
             added.append(builder.add(given, _look_up(builder, table, indices)))
         return context.make_tuple(builder, _SUMS, added)
 
@@ -132,19 +101,17 @@ def add_looked_up(_context: Any, _sums: Any, _indices: Any, tables: Any, _places
 def _look_up(builder: Any, table: Any, indices: Any) -> Any:
     # The instruction takes so many indices, and the table as often as it fits into that.
     width = _SHUFFLE.bytes
-    lane = ir.IntType(32)
-    kind = ir.VectorType(ir.IntType(8), width)
+    kind = ir.VectorType(BYTE, width)
     # llvmlite's declare_intrinsic knows no vector types.
     declare: Any = cgutils.get_or_insert_function
     shuffle = declare(builder.module, ir.FunctionType(kind, [kind, kind]), _SHUFFLE.name)
-    repeated = ir.Constant(ir.VectorType(lane, width), [i % ENTRIES for i in range(width)])
-    table = builder.shuffle_vector(table, table, repeated)
+    table = builder.shuffle_vector(table, table, lanes(i % ENTRIES for i in range(width)))
     parts = []
     for first in range(0, 64, width):
-        chosen = ir.Constant(ir.VectorType(lane, width), list(range(first, first + width)))
+        chosen = lanes(range(first, first + width))
         parts.append(builder.call(shuffle, [table, builder.shuffle_vector(indices, indices, chosen)]))
     while len(parts) > 1:
-        joined = ir.Constant(ir.VectorType(lane, 2 * parts[0].type.count), list(range(2 * parts[0].type.count)))
+        joined = lanes(range(2 * parts[0].type.count))
         parts = [builder.shuffle_vector(*pair, joined) for pair in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
 
@@ -154,7 +121,7 @@ def no_totals(_context: Any) -> Any:
     """The totals of four windows for 64 filters, uint16: zeros. They are two vectors a window; see ``add_burst``."""
 
     def generate(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
-        return context.make_tuple(builder, _TOTALS, [_constant(INT16X32, 0)] * (2 * WINDOWS))
+        return context.make_tuple(builder, _TOTALS, [constant(INT16X32, 0)] * (2 * WINDOWS))
 
     return _TOTALS(), generate
 
@@ -166,9 +133,8 @@ def add_burst(_context: Any, _totals: Any, _sums: Any) -> Any:
     def generate(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         totals, added = _items(builder, values[0], 2 * WINDOWS), []
         for window, sums in enumerate(_items(builder, values[1], WINDOWS)):
-            pairs = builder.bitcast(sums, INT16X32.llvm)
-            added.append(builder.add(totals[2 * window], pairs))
-            added.append(builder.add(totals[2 * window + 1], builder.lshr(pairs, _constant(INT16X32, 8))))
+            pairs, odd = pairs_and_odd(builder, sums, INT16X32)
+            added += [builder.add(totals[2 * window], pairs), builder.add(totals[2 * window + 1], odd)]
         return context.make_tuple(builder, _TOTALS, added)
 
     return _TOTALS(_TOTALS, _SUMS), generate
@@ -179,9 +145,8 @@ def load_totals(_context: Any, array: Any, _index: Any) -> Any:
     """The totals in array[index : index + TOTALS], at an address that is a multiple of 64 bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = pointer_to(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
-        places = [builder.gep(address, [ir.Constant(ir.IntType(32), i)]) for i in range(2 * WINDOWS)]
-        return context.make_tuple(builder, _TOTALS, [builder.load(place, align=64) for place in places])
+        where = address_of(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
+        return context.make_tuple(builder, _TOTALS, [_load(builder, where, i) for i in range(2 * WINDOWS)])
 
     return _TOTALS(array, types.intp), generate
 
@@ -191,33 +156,30 @@ def store_totals(_context: Any, array: Any, _index: Any, _totals: Any) -> Any:
     """array[index : index + TOTALS] = totals, at an address that is a multiple of 64 bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = pointer_to(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
+        where = address_of(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
         for i, total in enumerate(_items(builder, values[2], 2 * WINDOWS)):
-            builder.store(total, builder.gep(address, [ir.Constant(ir.IntType(32), i)]), align=64)
+            builder.store(total, builder.gep(where, [ir.Constant(LANE, i)]), align=64)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, _TOTALS), generate
 
 
-def _unsigned_least(builder: Any, vectors: Sequence[Any]) -> Any:
-    least = vectors[0]
-    for vector in vectors[1:]:
-        least = builder.select(builder.icmp_unsigned("<", least, vector), least, vector)
-    return least
+def _load(builder: Any, where: Any, number: int) -> Any:
+    # One of the vectors that stand there.
+    return builder.load(builder.gep(where, [ir.Constant(LANE, number)]), align=64)
 
 
 def _least(windows: int) -> Any:
     # What the next two functions do.
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = pointer_to(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
+        where = address_of(context, builder, signature.args[0], values[0], values[1], INT16X32.llvm)
         even, odd = [], []
-        for i in range(0, 2 * windows, 2):
-            pairs, high = (
-                builder.load(builder.gep(address, [ir.Constant(ir.IntType(32), n)]), align=64) for n in (i, i + 1)
-            )
-            even.append(builder.sub(pairs, builder.shl(high, _constant(INT16X32, 8))))
-            odd.append(high)
-        return context.make_tuple(builder, _PAIR, [_unsigned_least(builder, even), _unsigned_least(builder, odd)])
+        for i in range(windows):
+            pairs = _load(builder, where, 2 * i)
+            odd.append(_load(builder, where, 2 * i + 1))
+            even.append(even_of_pairs(builder, pairs, odd[-1], INT16X32))
+        least = [reduce(lambda a, b: lesser_unsigned(builder, a, b), totals) for totals in (even, odd)]
+        return context.make_tuple(builder, _PAIR, least)
 
     return generate
 
@@ -239,12 +201,10 @@ def below(_context: Any, _totals: Any, bounds: Any, _index: Any) -> Any:
     """Bit i of the uint64 says whether the i-th total, even lanes first, is below bounds[index + i], uint16."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        address = pointer_to(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
+        where = address_of(context, builder, signature.args[1], values[1], values[2], INT16X32.llvm)
         compared = []
         for half, totals in enumerate(_items(builder, values[0], 2)):
-            bounds = builder.load(builder.gep(address, [ir.Constant(ir.IntType(32), half)]), align=64)
-            compared.append(builder.icmp_unsigned("<", totals, bounds))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 64), list(range(64)))
-        return builder.bitcast(builder.shuffle_vector(*compared, lanes), ir.IntType(64))
+            compared.append(builder.icmp_unsigned("<", totals, _load(builder, where, half)))
+        return builder.bitcast(builder.shuffle_vector(*compared, lanes(range(64))), ir.IntType(64))
 
     return types.uint64(_PAIR, bounds, types.intp), generate

@@ -33,22 +33,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels.compile import inlined, kernel
-from tinier_yolo.runtime.kernels.vectors import (
+from tinier_yolo.runtime.kernels.popcount.vectors import (
     BURST,
-    Vector,
-    add,
     add_mismatches,
     begin_burst,
     below,
     end_burst,
+    multiply_add,
+)
+from tinier_yolo.runtime.kernels.vectors import (
+    INT32X16,
+    Vector,
+    add,
     item,
     load,
-    load_word,
+    load_unaligned,
     minimum,
-    multiply_add,
     store,
-    store_bits,
-    store_word,
+    store_unaligned,
     zeros,
 )
 
@@ -80,7 +82,7 @@ def _four_sums(
         top + item(windows, 4 * quad + 2),
         top + item(windows, 4 * quad + 3),
     )
-    s = (zeros(), zeros(), zeros(), zeros())
+    s = (zeros(INT32X16), zeros(INT32X16), zeros(INT32X16), zeros(INT32X16))
     first = group * taps.size
     for _ in range(planes):
         s = (add(s[0], s[0]), add(s[1], s[1]), add(s[2], s[2]), add(s[3], s[3]))
@@ -106,7 +108,7 @@ def _burst(
 ) -> tuple[Vector, Vector, Vector, Vector]:
     c0, c1, c2, c3 = begin_burst(s[0]), begin_burst(s[1]), begin_burst(s[2]), begin_burst(s[3])
     for i in range(begin, end):
-        w, tap = load(weights, (first + i) * 16), item(taps, i)
+        w, tap = load(INT32X16, weights, (first + i) * 16), item(taps, i)
         c0 = add_mismatches(c0, w, source, at[0] + tap, mask)
         c1 = add_mismatches(c1, w, source, at[1] + tap, mask)
         c2 = add_mismatches(c2, w, source, at[2] + tap, mask)
@@ -119,7 +121,7 @@ def _store_levels(target: Bytes, offset: int, plane: int, planes: int, bits: np.
     # `bits` holds 16 filters for each plane, lowest plane first. Not a pair: the layer's last group fills one byte.
     for _ in range(planes):
         if pair:
-            store_bits(target, offset, bits)
+            store_unaligned(target, offset, np.uint16(bits))
         else:
             target[offset] = bits & np.uint64(255)
         bits >>= np.uint64(16)
@@ -178,7 +180,7 @@ def convolve_pool(
             least = minimum(minimum(s0, s1), minimum(s2, s3))
             bits = item(flips, group)
             for i in range(toggles.size):
-                bits ^= below(least, load(bounds, (group * toggles.size + i) * 16)) * item(toggles, i)
+                bits ^= below(least, load(INT32X16, bounds, (group * toggles.size + i) * 16)) * item(toggles, i)
             _store_levels(target, item(cells, cell) + 2 * group, target_plane, target_planes, bits, pair)
 
 
@@ -215,7 +217,7 @@ def convolve(
             )
             bits0 = bits1 = bits2 = bits3 = item(flips, group)
             for i in range(toggles.size):
-                bound, toggle = load(bounds, (group * toggles.size + i) * 16), item(toggles, i)
+                bound, toggle = load(INT32X16, bounds, (group * toggles.size + i) * 16), item(toggles, i)
                 bits0 ^= below(s0, bound) * toggle
                 bits1 ^= below(s1, bound) * toggle
                 bits2 ^= below(s2, bound) * toggle
@@ -249,7 +251,7 @@ def convolve_affine(
     """
     width = multipliers.size
     for group in range(width // 16):
-        multiplier, bias = load(multipliers, group * 16), load(biases, group * 16)
+        multiplier, bias = load(INT32X16, multipliers, group * 16), load(INT32X16, biases, group * 16)
         for quad in range(first, last):
             s0, s1, s2, s3 = _four_sums(
                 source, source_plane, source_planes, windows, weights, taps, whole, mask, quad, group
@@ -287,7 +289,7 @@ def pool(
         for start in range(0, width, step):
             # The last word of a row steps back over bytes already done; doing them twice changes nothing.
             byte = min(start, width - step)
-            flip = load_word(flips, byte) if step == 8 else np.uint64(flips[byte])
+            flip = load_unaligned(np.uint64, flips, byte) if step == 8 else np.uint64(flips[byte])
             place = cells[cell] + byte
             if size == 4:
                 _pool_four(source, source_plane, planes, windows, cell, byte, step, flip, target, target_plane, place)
@@ -338,7 +340,7 @@ def _pool_four(
 def store_part(target: Bytes, offset: int, word: np.uint64, size: int) -> None:
     """target[offset : offset + size] = the low bytes of a word."""
     if size == 8:
-        store_word(target, offset, word)
+        store_unaligned(target, offset, word)
     else:
         for byte in range(size):
             target[offset + byte] = word >> np.uint64(8 * byte) & np.uint64(255)
@@ -346,5 +348,5 @@ def store_part(target: Bytes, offset: int, word: np.uint64, size: int) -> None:
 
 @inlined
 def _word(source: Bytes, offset: int, size: int) -> np.uint64:
-    word: np.uint64 = load_word(source, offset) if size == 8 else np.uint64(source[offset])
+    word: np.uint64 = load_unaligned(np.uint64, source, offset) if size == 8 else np.uint64(source[offset])
     return word

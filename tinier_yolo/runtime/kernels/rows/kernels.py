@@ -16,41 +16,45 @@ where the 2x2 max pool wants them: it is the minimum of even and odd, and of two
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels.compile import inlined, kernel
 from tinier_yolo.runtime.kernels.rows.vectors import (
-    add_bytes,
-    add_cells,
     add_odd,
     add_pairs,
-    address,
     append_bits,
-    complement_cells,
     high_levels,
     least_bytes,
     least_of_pairs,
-    least_shorts,
-    load_cells,
     load_even_cells,
     load_separate_cells,
-    load_shorts,
     low_levels,
     marked_below,
-    no_bytes,
-    no_cells,
-    no_shorts,
-    short_at,
-    splat_short,
-    store_byte,
-    store_cells,
-    store_short,
-    store_shorts,
-    toggle,
-    word_at,
 )
-from tinier_yolo.runtime.kernels.vectors import Vector, keep
+from tinier_yolo.runtime.kernels.vectors import (
+    INT8X32,
+    INT8X64,
+    INT16X16,
+    Pointer,
+    Vector,
+    add,
+    aligned_pointer,
+    exclusive_or,
+    item,
+    keep,
+    load,
+    load_unaligned,
+    minimum,
+    pointer,
+    splat,
+    store,
+    store_unaligned,
+    subtract,
+    zeros,
+)
 
 Bytes = NDArray[np.uint8]
 Int16 = NDArray[np.int16]
@@ -74,9 +78,18 @@ MOST_BITS = 4
 _ROWS = 4
 #: Rows must not lie a multiple of 4096 bytes apart: the cache cannot read two such lines at a time.
 _GAP = 5 * SLOT
+#: Where the rows of slots begin in a thread's memory: behind the bits of a vector of cells, a line for each plane.
+_SLOTS = MOST_BITS * SLOT
 
-# Addresses stand in place of arrays in all the functions below: Numba counts the references to an array wherever an
-# inlined function has branches, with atomic instructions, and that took longer than the additions.
+
+class _Sums(NamedTuple):
+    # What the sums of a row of the pooled map are made from.
+    memory: Pointer  # A thread's: lines of bits, then rows of slots.
+    row_size: int  # Bytes of a row of slots.
+    row: int  # The first of its rows of the convolution.
+    terms: Pointer
+    run: int
+    runs: int
 
 
 @kernel
@@ -127,126 +140,132 @@ def convolve_rows(
         last: the row after the last one.
     """
     row_size = 2 * cell_bytes * PATTERNS * SLOT + _GAP
-    scratch = np.empty(_ROWS * row_size + (MOST_BITS + 1) * SLOT, np.uint8)
-    marks = (address(scratch) + SLOT - 1) & -SLOT
-    slots = marks + MOST_BITS * SLOT
+    scratch = np.empty(_ROWS * row_size + _SLOTS + SLOT, np.uint8)
+    memory = aligned_pointer(scratch)
     place = (target_plane, target_planes, target_cell)
     for left in range(0, width, COLUMNS):
-        read = address(source) + left * cell_bytes
         count = min(width - left, COLUMNS) // 2
         made = 2 * first
         for row in range(first, last):
             while made < 2 * row + 4:
-                to = slots + (made & _ROWS - 1) * row_size
-                _make_sums(read + made * row_bytes, plane, planes, cell_bytes, to)
+                to = _SLOTS + (made & _ROWS - 1) * row_size
+                _make_sums(pointer(source), made * row_bytes + left * cell_bytes, plane, planes, cell_bytes, memory, to)
                 made += 1
-            write = address(target) + origin + row * target_row + left // 2 * target_cell
-            numbers = (slots, row_size, 2 * row, address(terms), run, runs)
+            cell = origin + row * target_row + left // 2 * target_cell
+            sums = _Sums(memory, row_size, 2 * row, pointer(terms), run, runs)
             for group in range(flips.size):
-                flip = short_at(address(flips) + 2 * group)
-                _convolve_group(numbers, address(bounds), group, filters, flip, write + 2 * group, place, count, marks)
+                flip = item(flips, group)
+                _convolve_group(sums, pointer(bounds), group, filters, flip, pointer(target), cell, place, count)
     keep(scratch)
 
 
 @inlined
-def _make_sums(read: int, plane: int, planes: int, step: int, to: int) -> None:
+def _make_sums(source: Pointer, read: int, plane: int, planes: int, step: int, memory: Pointer, to: int) -> None:
     # The slots of one row of 64 pixels, from eight channels at a time.
-    most = (1 << planes) - 1
+    most = splat(INT8X64, (1 << planes) - 1)
     for byte in range(step):
         # Channels c and c + 4 side by side in a byte, each with its level in four bits.
-        levels0 = levels1 = levels2 = levels3 = no_cells()
+        levels0 = levels1 = levels2 = levels3 = zeros(INT8X64)
         for p in range(planes - 1, -1, -1):
             at = read + p * plane + byte
             if step == 1:
-                bits = load_cells(at)
+                bits = load_unaligned(INT8X64, source, at)
             elif step == 2:
-                bits = load_even_cells(at)
+                bits = load_even_cells(source, at)
             else:
-                bits = load_separate_cells(at, step)
+                bits = load_separate_cells(source, at, step)
             levels0, levels1 = append_bits(levels0, bits, 0), append_bits(levels1, bits, 1)
             levels2, levels3 = append_bits(levels2, bits, 2), append_bits(levels3, bits, 3)
-        _store_sums(low_levels(levels0), low_levels(levels1), low_levels(levels2), low_levels(levels3), most, to)
+        low = (low_levels(levels0), low_levels(levels1), low_levels(levels2), low_levels(levels3))
+        _store_sums(low, most, memory, to)
         to += PATTERNS * SLOT
-        _store_sums(high_levels(levels0), high_levels(levels1), high_levels(levels2), high_levels(levels3), most, to)
+        high = (high_levels(levels0), high_levels(levels1), high_levels(levels2), high_levels(levels3))
+        _store_sums(high, most, memory, to)
         to += PATTERNS * SLOT
 
 
 @inlined
-def _store_sums(a: Vector, b: Vector, c: Vector, d: Vector, most: int, to: int) -> None:
-    not_a, not_b = complement_cells(a, most), complement_cells(b, most)
-    not_c, not_d = complement_cells(c, most), complement_cells(d, most)
-    low = (add_cells(a, b), add_cells(not_a, b), add_cells(a, not_b), add_cells(not_a, not_b))
-    high = (add_cells(c, d), add_cells(not_c, d), add_cells(c, not_d), add_cells(not_c, not_d))
+def _store_sums(levels: tuple[Vector, Vector, Vector, Vector], most: Vector, memory: Pointer, to: int) -> None:
+    a, b, c, d = levels
+    not_a, not_b, not_c, not_d = subtract(most, a), subtract(most, b), subtract(most, c), subtract(most, d)
+    low = (add(a, b), add(not_a, b), add(a, not_b), add(not_a, not_b))
+    high = (add(c, d), add(not_c, d), add(c, not_d), add(not_c, not_d))
     for further in high:
         for nearer in low:
-            store_cells(to, add_cells(nearer, further))
+            store(memory, to, add(nearer, further))
             to += SLOT
 
 
 @inlined
 def _convolve_group(
-    numbers: tuple[int, ...],
-    bounds: int,
+    sums: _Sums,
+    bounds: Pointer,
     group: int,
     filters: int,
     flip: int,
-    write: int,
+    target: Pointer,
+    cell: int,
     place: tuple[int, int, int],
     count: int,
-    marks: int,
 ) -> None:
     # Up to 31 pooled cells of sixteen filters. The planes of the cells' bits stay in registers: p of the first 16
     # cells, q of the last 16.
     plane_bytes, planes, step = place
     most = (1 << planes) - 1
-    p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = splat_short(flip)
+    p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = splat(INT16X16, flip)
     for f in range(16 * group, min(16 * group + 16, filters)):
-        near, far = _pooled_sums(numbers, f, 2 * count > PIXELS)
+        near, far = _pooled_sums(sums, f, 2 * count > PIXELS)
         for i in range(1, most + 1):
-            bound, mark = short_at(bounds + 2 * (f * most + i - 1)), 1 << (f & 15)
+            bound, mark = item(bounds, f * most + i - 1), 1 << (f & 15)
             p, q = marked_below(near, bound, mark), marked_below(far, bound, mark)
             # The i-th comparison changes the planes whose 2^p divides i.
-            p0, q0 = toggle(p0, p), toggle(q0, q)
+            p0, q0 = exclusive_or(p0, p), exclusive_or(q0, q)
             if i & 1 == 0:
-                p1, q1 = toggle(p1, p), toggle(q1, q)
+                p1, q1 = exclusive_or(p1, p), exclusive_or(q1, q)
                 if i & 3 == 0:
-                    p2, q2 = toggle(p2, p), toggle(q2, q)
+                    p2, q2 = exclusive_or(p2, p), exclusive_or(q2, q)
                     if i & 7 == 0:
-                        p3, q3 = toggle(p3, p), toggle(q3, q)
-    _keep(marks, p0, q0)
-    _keep(marks + SLOT, p1, q1)
-    _keep(marks + 2 * SLOT, p2, q2)
-    _keep(marks + 3 * SLOT, p3, q3)
+                        p3, q3 = exclusive_or(p3, p), exclusive_or(q3, q)
+    _keep(sums.memory, 0, p0, q0)
+    _keep(sums.memory, SLOT, p1, q1)
+    _keep(sums.memory, 2 * SLOT, p2, q2)
+    _keep(sums.memory, 3 * SLOT, p3, q3)
     for plane in range(planes):
-        _store_levels(write + plane * plane_bytes, marks + plane * SLOT, count, step, 2 * group + 1 < step)
+        to = cell + 2 * group + plane * plane_bytes
+        _store_levels(target, to, sums.memory, plane * SLOT, count, step, 2 * group + 1 < step)
 
 
 @inlined
-def _pooled_sums(numbers: tuple[int, ...], f: int, both: bool) -> tuple[Vector, Vector]:
+def _pooled_sums(sums: _Sums, f: int, both: bool) -> tuple[Vector, Vector]:
     # The least S of each cell's four windows: the first 16 cells and, if `both`, those from the 15th on. a and c are
     # the upper row of windows, b and d the lower one.
-    slots, row_size, row, terms, run, runs = numbers
-    term = terms + f * 3 * run * max(runs, 1) * 8
-    a, b, c, d = no_bytes(), no_bytes(), no_bytes(), no_bytes()
-    wide_a = wide_b = wide_c = wide_d = (no_shorts(), no_shorts())
+    memory, row, row_size, run, runs = sums.memory, sums.row, sums.row_size, sums.run, sums.runs
+    term = f * 3 * run * max(runs, 1)
+    a, b, c, d = zeros(INT8X32), zeros(INT8X32), zeros(INT8X32), zeros(INT8X32)
+    wide_a = wide_b = wide_c = wide_d = (zeros(INT16X16), zeros(INT16X16))
     for y in range(row, row + 3):
-        upper, lower = slots + (y & _ROWS - 1) * row_size, slots + (y + 1 & _ROWS - 1) * row_size
+        upper, lower = _SLOTS + (y & _ROWS - 1) * row_size, _SLOTS + (y + 1 & _ROWS - 1) * row_size
         for _ in range(max(runs, 1)):
             for _ in range(run):
-                three = word_at(term)
+                three = item(sums.terms, term)
                 for column in range(3):
                     at = (three >> 16 * column & 0xFFFF) + column
-                    a, b = add_bytes(a, upper + at), add_bytes(b, lower + at)
+                    a, b = _add(a, memory, upper + at), _add(b, memory, lower + at)
                     if both:
-                        c, d = add_bytes(c, upper + at + _SECOND), add_bytes(d, lower + at + _SECOND)
-                term += 8
+                        c, d = _add(c, memory, upper + at + _SECOND), _add(d, memory, lower + at + _SECOND)
+                term += 1
             if runs != 0:
                 wide_a, wide_b = _widen(wide_a, a), _widen(wide_b, b)
                 wide_c, wide_d = _widen(wide_c, c), _widen(wide_d, d)
-                a, b, c, d = no_bytes(), no_bytes(), no_bytes(), no_bytes()
+                a, b, c, d = zeros(INT8X32), zeros(INT8X32), zeros(INT8X32), zeros(INT8X32)
     if runs == 0:
         return least_bytes(a, b), least_bytes(c, d)
     return _least(wide_a, wide_b), _least(wide_c, wide_d)
+
+
+@inlined
+def _add(total: Vector, memory: Pointer, at: int) -> Vector:
+    return add(total, load_unaligned(INT8X32, memory, at))
 
 
 @inlined
@@ -256,26 +275,27 @@ def _widen(wide: tuple[Vector, Vector], added: Vector) -> tuple[Vector, Vector]:
 
 @inlined
 def _least(upper: tuple[Vector, Vector], lower: tuple[Vector, Vector]) -> Vector:
-    return least_shorts(least_of_pairs(upper[0], upper[1]), least_of_pairs(lower[0], lower[1]))
+    return minimum(least_of_pairs(upper[0], upper[1]), least_of_pairs(lower[0], lower[1]))
 
 
 @inlined
-def _keep(marks: int, near: Vector, far: Vector) -> None:
-    store_shorts(marks, near)
-    store_shorts(marks + 2 * LANES, far)
+def _keep(memory: Pointer, at: int, near: Vector, far: Vector) -> None:
+    store(memory, at, near)
+    store(memory, at + 2 * LANES, far)
 
 
 @inlined
-def _store_levels(to: int, marks: int, count: int, step: int, pair: bool) -> None:
+def _store_levels(target: Pointer, to: int, memory: Pointer, marks: int, count: int, step: int, pair: bool) -> None:
     # Sixteen filters' bits of `count` cells, `step` bytes apart. Not a pair: the layer's last group fills one byte.
     if step == 2 and count == COLUMNS // 2:
-        store_shorts(to, load_shorts(marks))
-        store_shorts(to + _SECOND, load_shorts(marks + 2 * LANES))  # Two columns are a cell, of two bytes.
+        store_unaligned(target, to, load(INT16X16, memory, marks))
+        # Two columns are a cell, of two bytes.
+        store_unaligned(target, to + _SECOND, load(INT16X16, memory, marks + 2 * LANES))
     else:
         for i in range(count):
             # Both vectors have cell LANES - 1; where one will do, it is the first.
-            at = marks + 2 * i + (2 if i >= LANES else 0)
+            bits = load_unaligned(np.int16, memory, marks + 2 * i + (2 if i >= LANES else 0))
             if pair:
-                store_short(to + i * step, short_at(at))
+                store_unaligned(target, to + i * step, bits)
             else:
-                store_byte(to + i * step, short_at(at))
+                store_unaligned(target, to + i * step, np.uint8(bits))

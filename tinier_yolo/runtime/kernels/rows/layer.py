@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.ifq.program import QuantizedLayer
 from tinier_yolo.runtime.kernels.packing import LANES, constants, sign_bits
+from tinier_yolo.runtime.kernels.popcount.vectors import COUNTS_WORDS
 from tinier_yolo.runtime.kernels.rows.kernels import CHANNELS, COLUMNS, MOST_BITS, PATTERNS, PIXELS, SLOT
-from tinier_yolo.runtime.kernels.vectors import COUNTS_WORDS
 
 Int16 = NDArray[np.int16]
 Int64 = NDArray[np.int64]
