@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from tinier_yolo.runtime.kernels.compile import cache_folder, kernel
 from tinier_yolo.runtime.kernels.image.kernels import COLUMNS as _COLUMNS
 from tinier_yolo.runtime.kernels.lookup.vectors import BITS
-from tinier_yolo.runtime.kernels.packing import LANES, aligned
+from tinier_yolo.runtime.kernels.packing import LANES
 from tinier_yolo.runtime.kernels.popcount.vectors import BURST, COUNTS_WORDS, add_mismatches, begin_burst, end_burst
 from tinier_yolo.runtime.kernels.vectors import INT16X32, INT32X16, add, keep, load, pointer, store, target, zeros
+from tinier_yolo.runtime.maps import aligned
 
 #: Binary products in one xor, popcount and add: 16 filters, 32 bits.
 PRODUCTS = 32 * LANES

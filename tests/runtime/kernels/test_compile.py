@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -16,12 +17,12 @@ from tinier_yolo.runtime.kernels import compile as kernels_cache
 RUN = """
 import numpy as np
 from tests.networks import Block, ifq_cfg, random_image, random_program
-from tinier_yolo.runtime.kernels.popcount import kernels
+from tinier_yolo.runtime.kernels.popcount.kernels import convolve_affine
 from tinier_yolo.runtime.engine import Engine
 rng = np.random.default_rng(0)
 image = random_image(rng, 6, 6)
 Engine(random_program(ifq_cfg([], 6, 6), rng, image)).run(image)
-stats = kernels.convolve_affine.stats
+stats = convolve_affine.stats
 print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
@@ -95,12 +96,32 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(kernels_cache._candidates())
 
 
+def test_the_digest_covers_what_is_compiled_and_nothing_else() -> None:
+    package = Path(kernels_cache.__file__).parent
+    decorators = {"kernel", "parallel_kernel", "inlined", "intrinsic"}
+    with_code = {
+        path
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and decorators & {getattr(d, "id", "") for d in node.decorator_list}
+    }
+    assert set(kernels_cache.sources()) == {*with_code, package / "compile.py"}
+    # What they import of the package is compiled into them too.
+    for path in kernels_cache.sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tinier_yolo"):
+                imported = package.parents[2] / (str(node.module).replace(".", "/") + ".py")
+                assert imported in kernels_cache.sources(), f"{path} imports {node.module}"
+
+
 def test_the_name_of_the_folder_changes_with_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "kernels"
     shutil.copytree(Path(kernels_cache.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(kernels_cache, "__file__", str(package / "compile.py"))
     before = kernels_cache._digest()
     assert before == kernels_cache._digest()
-    with (package / "vectors.py").open("a") as file:
-        file.write("# a change in what the kernels inline\n")
-    assert before != kernels_cache._digest()
+    for name, changes in (("rows/layer.py", False), ("vectors.py", True), ("lookup/kernels.py", True)):
+        with (package / name).open("a") as file:
+            file.write("# a change\n")
+        assert (before != kernels_cache._digest()) == changes, name
+        before = kernels_cache._digest()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ast
+import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 from numpy.typing import NDArray
 
 from tests import naive
@@ -19,10 +21,8 @@ from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 from tinier_yolo.ifq.substructures import integer_chain
 from tinier_yolo.ifq.tensors import pack_bits
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.kernels.image import kernels as kernels_image
-from tinier_yolo.runtime.kernels.lookup import kernels as kernels_lookup
-from tinier_yolo.runtime.kernels.popcount import kernels
-from tinier_yolo.runtime.kernels.rows import kernels as kernels_rows
+from tinier_yolo.runtime.kernels import compile as compile_
+from tinier_yolo.runtime.kernels.lookup.vectors import BITS
 
 #: Every kernel and the oracles that together are its naive twin.
 TWINS = {
@@ -36,7 +36,6 @@ TWINS = {
     "pack_image": (naive.bit_planes,),
     "convolve_rows": (naive.convolve, naive.max_pool, naive.quantize),
 }
-MODULES = (kernels, kernels_image, kernels_lookup, kernels_rows)
 POOLS = (None, None, (2, 2), (2, 2), (2, 1), (2, 1), (3, 2), (3, 3), (2, 2, 0), (2, 2, 2), (2, 3), (4, 1))
 
 
@@ -101,40 +100,6 @@ def test_random_layers(seed: int) -> None:
         assert_all_equal(random_program(text, rng, image), image)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 3, 4])
-@pytest.mark.parametrize("filters", [1, 5, 8, 9, 16, 17, 20, 24, 32])
-def test_the_image_kernel(bits: int, filters: int) -> None:
-    rng = np.random.default_rng(bits * 100 + filters)
-    # A block alone for the oracle; then several, whose lines, columns and cells stand beside others.
-    for height, width in ((16, 32), (48, 96)):
-        image = random_image(rng, height, width)
-        program = random_program(ifq_cfg([Block(filters, pool=(2, 2), bits=bits)], width, height), rng, image)
-        plan = Engine(program).plan(height, width)
-        assert plan.steps[0].kernel is kernels_image.convolve_image
-        assert_all_equal(program, image, oracle=height == 16)
-
-
-@pytest.mark.parametrize("filters", [5, 8, 16, 20])
-def test_the_image_kernel_writes_only_its_blocks(filters: int) -> None:
-    rng = np.random.default_rng(filters)
-    image = random_image(rng, 64, 32)
-    plan = Engine(random_program(ifq_cfg([Block(filters, pool=(2, 2)), Block(4)], 32, 64), rng, image)).plan(64, 32)
-    step, (target, *_) = plan.steps[0], plan.maps
-    step.run(image)
-    expected = target.data.copy()
-    inside = target.levels()[:, 8:24].copy()
-    target.data[:] = 0
-    step.kernel(image, *step.arguments, 1, 3)
-    np.testing.assert_array_equal(target.levels()[:, 8:24], inside)
-    assert inside.any()
-    assert not target.levels()[:, :8].any()
-    assert not target.levels()[:, 24:].any()
-    step.kernel(image, *step.arguments, 3, 4)
-    step.kernel(image, *step.arguments, 0, 1)
-    np.testing.assert_array_equal(target.data, expected)  # The border too, and what lies between the planes.
-    assert int(np.unpackbits(target.data).sum()) == int(np.unpackbits(target.levels()).sum())
-
-
 @pytest.mark.parametrize("channels", [1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 63, 64, 65, 96, 127, 128, 129, 130])
 @pytest.mark.parametrize("pool", [None, (2, 2), (2, 1)])
 def test_every_width_of_a_row(channels: int, pool: tuple[int, ...] | None) -> None:
@@ -184,14 +149,30 @@ def test_buffers_keep_nothing_of_the_image_before() -> None:
         np.testing.assert_array_equal(engine.run(image), reference.run_maps(program, image)[1])
 
 
-def test_every_kernel_has_a_twin_and_runs_here() -> None:
+def modules() -> dict[str, ModuleType]:
+    """The kernels of every folder."""
+    folder = Path(compile_.__file__).parent
+    names = sorted(path.parent.name for path in folder.glob("*/kernels.py"))
+    return {name: importlib.import_module(f"tinier_yolo.runtime.kernels.{name}.kernels") for name in names}
+
+
+def compiled(module: ModuleType, inlined: bool = False) -> dict[str, Any]:
+    """What a module compiles: kernels and their parallel twins, or what becomes a part of those."""
+    found = {n: f for n, f in vars(module).items() if isinstance(f, Dispatcher) and f.__module__ == module.__name__}
+    return {n: f for n, f in found.items() if bool(f.targetoptions.get("forceinline")) == inlined}
+
+
+def test_every_kernel_has_a_naive_twin_and_a_parallel_one() -> None:
+    assert set(modules()) == {"image", "lookup", "pool", "popcount", "rows"}
     marked = set()
-    for module in MODULES:
-        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
-        for node in tree.body:
-            names = [getattr(decorator, "id", "") for decorator in getattr(node, "decorator_list", [])]
-            if isinstance(node, ast.FunctionDef) and "kernel" in names:
-                marked.add(node.name)
+    for module in modules().values():
+        functions = compiled(module)
+        parallel = {name for name, function in functions.items() if function.targetoptions["parallel"]}
+        assert {name.removesuffix("_parallel") for name in parallel} == functions.keys() - parallel
+        assert all(name.endswith("_parallel") for name in parallel)
+        for name in parallel:
+            assert name.removesuffix("_parallel") in functions[name].py_func.__code__.co_names
+        marked |= functions.keys() - parallel
     assert marked == set(TWINS)
 
 
@@ -199,13 +180,14 @@ def test_a_network_of_any_size_compiles_nothing_new() -> None:
     rng = np.random.default_rng(8)
     blocks = [Block(9, pool=(2, 2)), Block(160, pool=(2, 1), bits=3), Block(160, pool=(2, 2)), Block(160), Block(17)]
     # Only some machines look up, and only some have a use for rows in so small a network.
-    modules = (kernels, kernels_image, kernels_lookup) if kernels_lookup.BITS else (kernels, kernels_image)
+    names = {"image", "popcount", "pool", *(["lookup"] if BITS else [])}
+    kernels = {n: f for name in names for n, f in compiled(modules()[name]).items() if not n.endswith("_parallel")}
     known: dict[str, int] = {}
     for width, height, channels in ((32, 16, 3), (10, 6, 3), (96, 64, 3), (64, 160, 3), (6, 10, 2)):
         image = random_image(rng, height, width, channels)
         Engine(random_program(ifq_cfg(blocks, width, height, channels), rng, image)).run(image)
-        compiled = {n: len(vars(m)[n].signatures) for m in modules for n in TWINS.keys() & vars(m).keys()}
+        signatures = {name: len(function.signatures) for name, function in kernels.items()}
         if (width, height) == (10, 6):  # The first two sizes need all kernels between them.
-            known = compiled
-        assert (width, height) == (32, 16) or compiled == known
+            known = signatures
+        assert (width, height) == (32, 16) or signatures == known
     assert all(known.values())

@@ -2,7 +2,7 @@
 
 Numba looks for a cache beside the source or in the user's home and raises where it may write to neither (a read-only
 install without a HOME). It also knows only the file that a kernel stands in, not those whose functions it inlines. So
-the folder is chosen here, and its name holds a digest of all kernel sources: a change to any of them starts afresh.
+the folder is chosen here, and its name holds a digest of all that is compiled: a change to any of it starts afresh.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ def kernel(function: FunctionT) -> FunctionT:
 
 
 def parallel_kernel(function: FunctionT) -> FunctionT:
-    """The same for a function whose ``numba.prange`` loops run on several threads."""
+    """The same for a function whose ``numba.prange`` loops run on several threads.
+
+    Each is written out beside the kernel that it shares out: Numba's cache never finds a function again that another
+    function has made.
+    """
     return _compiled(function, parallel=True)
 
 
@@ -90,8 +94,18 @@ def _writable(folder: Path) -> bool:
     return True
 
 
+def sources() -> list[Path]:
+    """What is compiled: the kernels and vectors of every family, what they share, and how they are compiled.
+
+    How layers are packed and which kernels they get is not among it.
+    """
+    folder = Path(__file__).parent
+    shared = [folder / name for name in ("compile.py", "threads.py", "vectors.py")]
+    return sorted([*shared, *folder.glob("*/kernels.py"), *folder.glob("*/vectors.py")])
+
+
 def _digest() -> str:
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
+    for source in sources():
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

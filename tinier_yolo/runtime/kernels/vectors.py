@@ -17,12 +17,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core.errors import TypingError
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic as numba_intrinsic
 from numba.extending import models, register_model
+from numpy.typing import NDArray
+
+from tinier_yolo.runtime.kernels.compile import inlined
 
 #: A value of a vector type: it exists only inside compiled code.
 Vector = Any
@@ -176,6 +180,15 @@ def aligned_pointer(_context: Any, array: Any) -> Any:
 
 
 @intrinsic
+def advance(_context: Any, start: Any, _count: Any) -> Any:
+    """The pointer to the element that is ``count`` elements further on.
+
+    Where a base and an index both change in a loop, the sum of both is better made into a pointer outside of it.
+    """
+    return start(start, types.intp), lambda _c, builder, _s, values: builder.gep(values[0], [values[1]])
+
+
+@intrinsic
 def item(_context: Any, base: Any, _index: Any) -> Any:
     """base[index], as int64 (or uint64), for an index that is not negative: Numba's own code tests that every time."""
     number = base.dtype
@@ -235,6 +248,16 @@ def store_unaligned(_context: Any, base: Any, _index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(base, types.intp, value), generate
+
+
+@inlined
+def store_part(base: NDArray[np.uint8], index: int, word: np.uint64, size: int) -> None:
+    """base[index : index + size] = the low bytes of a word."""
+    if size == 8:
+        store_unaligned(base, index, word)
+    else:
+        for byte in range(size):
+            base[index + byte] = word >> np.uint64(8 * byte) & np.uint64(255)
 
 
 # Arithmetic. It wraps around.

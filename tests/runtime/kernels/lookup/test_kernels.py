@@ -1,4 +1,4 @@
-"""The lookup kernels wherever they can run, not only where they pay off, against reference and oracles; and packing."""
+"""The lookup kernels wherever they can run, not only where they pay, against reference and oracles."""
 
 from __future__ import annotations
 
@@ -10,19 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.networks import Block, ifq_cfg, random_image, random_program
+from tests.runtime.kernels.forced import force
 from tests.runtime.kernels.test_kernels import POOLS, assert_all_equal, random_case
 from tinier_yolo.benchmark.peak import machine
 from tinier_yolo.ifq import reference
-from tinier_yolo.ifq.program import QuantizedLayer
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.kernels import step as steps
-from tinier_yolo.runtime.kernels import threads as kernels_parallel
-from tinier_yolo.runtime.kernels.lookup import kernels as kernels_lookup
-from tinier_yolo.runtime.kernels.lookup import layer as packing_lookup
+from tinier_yolo.runtime.kernels.lookup import layer as lookup
+from tinier_yolo.runtime.kernels.lookup.kernels import convolve_lookup
 from tinier_yolo.runtime.kernels.lookup.vectors import BITS, ENTRIES
 
 pytestmark = pytest.mark.skipif(not BITS, reason="this machine has no instruction to look up bytes with")
@@ -48,13 +44,7 @@ print(BITS, sum(step.name.startswith("look up") for step in engine.plan(*image.s
 
 @pytest.fixture
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "pays_off", packing_lookup.possible)
-
-
-def layer(filters: int, channels: int, bits: int = 2) -> QuantizedLayer:
-    rng = np.random.default_rng(0)
-    blocks = [Block(channels, size=1, padding=0, bits=bits), Block(filters)]
-    return random_program(ifq_cfg(blocks, 8, 8), rng, random_image(rng, 8, 8)).layers[1]
+    force(monkeypatch, lookup, lambda layer, _read, _write: lookup.fits(layer))
 
 
 @pytest.mark.usefixtures("everywhere")
@@ -90,8 +80,8 @@ def test_every_number_of_groups(filters: int, bits: int) -> None:
 @pytest.mark.usefixtures("everywhere")
 @pytest.mark.parametrize("threads", [2, 3, 7])
 def test_threads_begin_anywhere(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_parallel, "usable_threads", lambda wanted: wanted)
-    monkeypatch.setattr(kernels_parallel, "set_threads", lambda wanted: wanted)
+    monkeypatch.setattr("tinier_yolo.runtime.kernels.threads.usable_threads", lambda wanted: wanted)
+    monkeypatch.setattr("tinier_yolo.runtime.kernels.threads.set_threads", lambda wanted: wanted)
     rng = np.random.default_rng(threads)
     image = random_image(rng, 26, 38)
     blocks = [Block(8, pool=(2, 2)), Block(130, pool=(2, 2)), Block(40, stride=2), Block(20, pool=(2, 1))]
@@ -121,44 +111,16 @@ def test_the_greatest_sums(bits: int, channels: int) -> None:
     assert_all_equal(changed, image, oracle=False)
 
 
-def test_sums_beyond_uint16_are_counted() -> None:
-    assert packing_lookup.possible(layer(65, 400, bits=4))
-    assert not packing_lookup.possible(layer(65, 500, bits=4))
-
-
 def test_wide_layers_are_looked_up_and_narrow_ones_counted() -> None:
-    assert packing_lookup.pays_off(layer(512, 256))
-    assert not packing_lookup.pays_off(layer(16, 8))
     rng = np.random.default_rng(0)
     image = random_image(rng, 8, 8)
     program = random_program(ifq_cfg([Block(16), Block(256), Block(256)], 8, 8), rng, image)
     kernels = [step.kernel for step in Engine(program).plan(8, 8).steps]
-    assert kernels_lookup.convolve_lookup in kernels
+    assert convolve_lookup in kernels
     # Tables of the rows that two quads need, in a map with a border of one; 128 bytes for a window and group.
     tables = 4 * 10 * -(-256 // BITS) * ENTRIES
     assert Engine(program).plan(8, 8).scratch_bytes == tables + 2 * 4 * 4 * 128
     assert_all_equal(program, image)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 5), st.integers(1, 90), st.integers(1, 40))
-def test_the_order_holds_every_lookup_once(size: int, chunks: int, most: int) -> None:
-    order, bursts, segments = packing_lookup._ordered(size, chunks, most)
-    cells = [(row, column, chunk) for row in range(size) for column in range(size) for chunk in range(chunks)]
-    assert sorted(map(tuple, order.tolist())) == cells
-    assert sum(bursts) == len(cells)
-    assert max(bursts) <= most
-    assert (segments[0], segments[-1]) == (0, len(bursts))
-    assert sorted(set(segments)) == list(segments)
-    ends = np.cumsum(bursts)
-    for first, end in zip([0, *ends], ends, strict=False):
-        assert len({row for row, _, _ in order[first:end].tolist()}) == 1  # A burst has one row: one set of places.
-
-
-def test_codes_count_the_bits_that_differ() -> None:
-    tables = packing_lookup.codes(3).reshape(3, ENTRIES, ENTRIES)
-    for plane, code, index in np.ndindex(tables.shape):
-        assert tables[plane, code, index] == (int(code) ^ int(index)).bit_count() << int(plane)
 
 
 @pytest.mark.parametrize("cpu", list(CPUS))

@@ -10,12 +10,13 @@ each row of the image, and a filter adds or subtracts nine of them. Loading thos
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime.kernels.compile import inlined, kernel
+from tinier_yolo.runtime.kernels.compile import inlined, kernel, parallel_kernel
 from tinier_yolo.runtime.kernels.image.vectors import (
     count_above,
     fill_zeros,
@@ -70,56 +71,80 @@ _NIBBLES = 4
 _HALVES = 8 // _NIBBLES
 
 
+class Filters(NamedTuple):
+    """The layer.
+
+    Attributes:
+        terms: int32 (filters, TERMS): where the pattern of each term lies, from its row of patterns; ~where to
+            subtract it.
+        thresholds: int16 (filters, 2^planes - 1).
+        flips: uint8, a bit for each filter.
+    """
+
+    terms: Int32
+    thresholds: Int16
+    flips: Bytes
+
+
+class Target(NamedTuple):
+    """The output map.
+
+    Attributes:
+        data: its bytes.
+        plane: bytes from plane to plane.
+        planes: bits of a level.
+        row: bytes from row to row.
+        origin: the byte offset of the first cell in a plane.
+    """
+
+    data: Bytes
+    plane: int
+    planes: int
+    row: int
+    origin: int
+
+
+_FIELDS = len(Filters._fields)
+
+
 @kernel
-def convolve_image(
-    image: Bytes,
-    terms: Int32,
-    thresholds: Int16,
-    flips: Bytes,
-    target: Bytes,
-    plane: int,
-    planes: int,
-    origin: int,
-    row_bytes: int,
-    first: int,
-    last: int,
-) -> None:
-    """3x3 convolution with padding 1, 2x2 max pool and thresholds: blocks ``first`` to ``last`` of ROWS rows.
+def convolve_image(image: Bytes, *arguments: Any) -> None:
+    """3x3 convolution with padding 1, 2x2 max pool and thresholds: some blocks of ROWS rows.
 
     Args:
         image: uint8 (height, width, CHANNELS); height a multiple of ROWS, width of COLUMNS.
-        terms: (filters, TERMS): where the pattern of each term lies, from its row of patterns; ~where to subtract it.
-        thresholds: (filters, 2^planes - 1).
-        flips: a bit for each filter.
-        target: the output map; ``plane`` bytes from plane to plane, ``row_bytes`` from row to row.
-        plane: see ``target``.
-        planes: bits of an output level.
-        origin: the byte offset of the output's first cell in a plane.
-        row_bytes: see ``target``.
-        first: the first block.
-        last: the block after the last one.
+        *arguments: the fields of a ``Filters``, those of a ``Target``, the first block, and the block after the last.
     """
+    filters, target = Filters(*arguments[:_FIELDS]), Target(*arguments[_FIELDS:-2])
     height, width, _ = image.shape
-    step = _LEAD + width
+    cell_bytes, step = filters.flips.size, _LEAD + width
     sample_array = np.zeros(_LINES * step + 2 * _LEAD, np.uint8)
     pattern_array = np.empty((_LINES * PATTERNS + 1) * COLUMNS, np.int16)
-    level_array = np.empty((_HALVES * flips.size + 1) * COLUMNS, np.int16)
+    level_array = np.empty((_HALVES * cell_bytes + 1) * COLUMNS, np.int16)
     samples, patterns = aligned_pointer(sample_array), aligned_pointer(pattern_array)
     levels = aligned_pointer(level_array)
-    layer = (pointer(terms), pointer(thresholds), pointer(flips), len(terms), thresholds.shape[1], flips.size)
-    for block in range(first, last):
+    pointers = (pointer(filters.terms), pointer(filters.thresholds), pointer(filters.flips))
+    layer = (*pointers, len(filters.terms), filters.thresholds.shape[1], cell_bytes)
+    for block in range(arguments[-2], arguments[-1]):
         _split_channels(image, block * ROWS - 1, samples, step)
         for left in range(0, width, COLUMNS):
             _make_patterns(samples, left, step, patterns, 0, 2)
             for row in range(0, min(ROWS, height), _GROUP):  # Did LLVM know that it is ROWS, it would unroll and spill.
                 _make_patterns(samples, left, step, patterns, row + 2, row + 2 + _GROUP)
                 _make_levels(patterns, row * _ROW_SIZE, layer, levels)
-                cell = origin + (block * ROWS + row) // 2 * row_bytes + left // 2 * flips.size
-                for p in range(planes):
-                    _store_plane(levels, p, layer, pointer(target), p * plane + cell, row_bytes)
+                cell = target.origin + (block * ROWS + row) // 2 * target.row + left // 2 * cell_bytes
+                for p in range(target.planes):
+                    _store_plane(levels, p, layer, pointer(target.data), p * target.plane + cell, target.row)
     keep(sample_array)
     keep(pattern_array)
     keep(level_array)
+
+
+@parallel_kernel
+def convolve_image_parallel(threads: int, units: int, image: Bytes, *arguments: Any) -> None:
+    """``convolve_image`` of all blocks, shared out among threads."""
+    for t in numba.prange(threads):
+        convolve_image(image, *arguments, units * t // threads, units * (t + 1) // threads)
 
 
 @inlined
@@ -211,16 +236,43 @@ def _plane(levels: Pointer, byte: int, p: int, flips: Pointer) -> Vector:
     return exclusive_or(bits, splat(INT16X32, item(flips, byte)))
 
 
+class Planes(NamedTuple):
+    """An image's map of eight planes.
+
+    Attributes:
+        data: its bytes.
+        plane: bytes from plane to plane.
+        cells: int32, the byte offset of each pixel in a plane.
+    """
+
+    data: Bytes
+    plane: int
+    cells: Int32
+
+
 @kernel
-def pack_image(image: Bytes, target: Bytes, plane: int, cells: Int32, first: int, last: int) -> None:
-    """Eight bit planes of rows ``first`` to ``last`` of an image; ``cells`` are the offsets of all its pixels."""
+def pack_image(image: Bytes, *arguments: Any) -> None:
+    """Eight bit planes of some rows of an image.
+
+    Args:
+        image: uint8 (height, width, channels).
+        *arguments: the fields of a ``Planes``, the first row, and the row after the last one.
+    """
+    target = Planes(*arguments[:-2])
     _, width, channels = image.shape
-    for row in range(first, last):
+    for row in range(arguments[-2], arguments[-1]):
         for column in range(width):
-            cell = cells[row * width + column]
+            cell = target.cells[row * width + column]
             for start in range(0, channels, 8):
                 for p in range(8):
                     bits = 0
                     for channel in range(start, min(start + 8, channels)):
                         bits |= ((image[row, column, channel] >> p) & 1) << (channel - start)
-                    target[p * plane + cell + start // 8] = bits
+                    target.data[p * target.plane + cell + start // 8] = bits
+
+
+@parallel_kernel
+def pack_image_parallel(threads: int, units: int, image: Bytes, *arguments: Any) -> None:
+    """``pack_image`` of all rows, shared out among threads."""
+    for t in numba.prange(threads):
+        pack_image(image, *arguments, units * t // threads, units * (t + 1) // threads)

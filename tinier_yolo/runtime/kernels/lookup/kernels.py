@@ -25,10 +25,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime.kernels.compile import inlined, kernel
+from tinier_yolo.runtime.kernels.compile import inlined, kernel, parallel_kernel
 from tinier_yolo.runtime.kernels.lookup.vectors import (
     BITS,
     ENTRIES,
@@ -46,8 +47,17 @@ from tinier_yolo.runtime.kernels.lookup.vectors import (
     store_totals,
     totals_of_one,
 )
-from tinier_yolo.runtime.kernels.popcount.kernels import store_part
-from tinier_yolo.runtime.kernels.vectors import INT8X64, Vector, add, item, load, load_unaligned, store, zeros
+from tinier_yolo.runtime.kernels.vectors import (
+    INT8X64,
+    Vector,
+    add,
+    item,
+    load,
+    load_unaligned,
+    store,
+    store_part,
+    zeros,
+)
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -130,6 +140,63 @@ class Levels(NamedTuple):
 
 
 _FIELDS = len(Lookup._fields)
+
+
+@kernel
+def convolve_lookup_pool(*arguments: Any) -> None:
+    """Convolution, 2x2 max pool, thresholds: some cells of the pooled map.
+
+    Args:
+        *arguments: the fields of a ``Lookup``, whose quads hold the four windows that a cell pools; those of a
+            ``Levels``; the first cell to compute, and the cell after the last one.
+    """
+    lookup, levels = Lookup(*arguments[:_FIELDS]), Levels(*arguments[_FIELDS:-2])
+    first, last = arguments[-2:]
+    groups = levels.flips.size
+    tables, sums = _buffers(lookup, groups)
+    made = _first_row(lookup, first, last)
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        made = _sum_block(lookup, groups, start, end, made, tables, sums)
+        for cell in range(start, end):
+            for group in range(groups):
+                totals = least_of_four(sums, ((cell - start) * groups + group) * TOTALS)
+                _store_levels(levels, totals, group, cell)
+
+
+@parallel_kernel
+def convolve_lookup_pool_parallel(threads: int, units: int, *arguments: Any) -> None:
+    """``convolve_lookup_pool`` of all cells, shared out among threads."""
+    for t in numba.prange(threads):
+        convolve_lookup_pool(*arguments, units * t // threads, units * (t + 1) // threads)
+
+
+@kernel
+def convolve_lookup(*arguments: Any) -> None:
+    """Convolution and thresholds: the cells of some quads, four cells to a quad.
+
+    The arguments are those of :func:`convolve_lookup_pool`, with a cell for each of a quad's four windows.
+    """
+    lookup, levels = Lookup(*arguments[:_FIELDS]), Levels(*arguments[_FIELDS:-2])
+    first, last = arguments[-2:]
+    groups = levels.flips.size
+    tables, sums = _buffers(lookup, groups)
+    made = _first_row(lookup, first, last)
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        made = _sum_block(lookup, groups, start, end, made, tables, sums)
+        for quad in range(start, end):
+            for window in range(WINDOWS):
+                for group in range(groups):
+                    place = ((quad - start) * groups + group) * TOTALS + window * (TOTALS // WINDOWS)
+                    _store_levels(levels, totals_of_one(sums, place), group, WINDOWS * quad + window)
+
+
+@parallel_kernel
+def convolve_lookup_parallel(threads: int, units: int, *arguments: Any) -> None:
+    """``convolve_lookup`` of all quads, shared out among threads."""
+    for t in numba.prange(threads):
+        convolve_lookup(*arguments, units * t // threads, units * (t + 1) // threads)
 
 
 @inlined
@@ -274,47 +341,3 @@ def _store_levels(levels: Levels, totals: Vector, group: int, cell: int) -> None
             word ^= below(totals, levels.bounds, (group * bounds + i - 1) * FILTERS)
             i += 1 << p
         store_part(levels.target, place + p * levels.plane, word, size)
-
-
-@kernel
-def convolve_lookup_pool(*arguments: Any) -> None:
-    """Convolution, 2x2 max pool, thresholds: some cells of the pooled map.
-
-    Args:
-        *arguments: the fields of a ``Lookup``, whose quads hold the four windows that a cell pools; those of a
-            ``Levels``; the first cell to compute, and the cell after the last one. (One by one they are handed over in
-            a third of the time that the two tuples take.)
-    """
-    lookup, levels = Lookup(*arguments[:_FIELDS]), Levels(*arguments[_FIELDS:-2])
-    first, last = arguments[-2:]
-    groups = levels.flips.size
-    tables, sums = _buffers(lookup, groups)
-    made = _first_row(lookup, first, last)
-    for start in range(first, last, BLOCK):
-        end = min(start + BLOCK, last)
-        made = _sum_block(lookup, groups, start, end, made, tables, sums)
-        for cell in range(start, end):
-            for group in range(groups):
-                totals = least_of_four(sums, ((cell - start) * groups + group) * TOTALS)
-                _store_levels(levels, totals, group, cell)
-
-
-@kernel
-def convolve_lookup(*arguments: Any) -> None:
-    """Convolution and thresholds: the cells of some quads, four cells to a quad.
-
-    The arguments are those of :func:`convolve_lookup_pool`, with a cell for each of a quad's four windows.
-    """
-    lookup, levels = Lookup(*arguments[:_FIELDS]), Levels(*arguments[_FIELDS:-2])
-    first, last = arguments[-2:]
-    groups = levels.flips.size
-    tables, sums = _buffers(lookup, groups)
-    made = _first_row(lookup, first, last)
-    for start in range(first, last, BLOCK):
-        end = min(start + BLOCK, last)
-        made = _sum_block(lookup, groups, start, end, made, tables, sums)
-        for quad in range(start, end):
-            for window in range(WINDOWS):
-                for group in range(groups):
-                    place = ((quad - start) * groups + group) * TOTALS + window * (TOTALS // WINDOWS)
-                    _store_levels(levels, totals_of_one(sums, place), group, WINDOWS * quad + window)

@@ -1,4 +1,4 @@
-"""From a program's tensors to the layouts of the lookup kernels; ``kernels_lookup`` says what they are and why."""
+"""A wide layer for the lookup kernels, and which layers are worth it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.ifq.program import BinaryConvolution, QuantizedLayer
-from tinier_yolo.runtime.kernels.lookup.kernels import BLOCK, FILTERS, LANE_FILTERS, Levels, Lookup
+from tinier_yolo.runtime.kernels.lookup.kernels import (
+    BLOCK,
+    FILTERS,
+    LANE_FILTERS,
+    Levels,
+    Lookup,
+    convolve_lookup,
+    convolve_lookup_parallel,
+    convolve_lookup_pool,
+    convolve_lookup_pool_parallel,
+)
 from tinier_yolo.runtime.kernels.lookup.vectors import BITS, ENTRIES, GROUPS, TOTALS, WINDOWS
-from tinier_yolo.runtime.kernels.packing import LANES, MapLayout, aligned, constants, sign_bits
+from tinier_yolo.runtime.kernels.packing import LANES, Quads, bounds, pools_quads, sign_bits
+from tinier_yolo.runtime.kernels.pool.layer import pool_step, unpooled
 from tinier_yolo.runtime.kernels.popcount.vectors import COUNTS_WORDS
+from tinier_yolo.runtime.kernels.step import Step
+from tinier_yolo.runtime.maps import MapLayout, PackedMap, aligned
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
+Uint16 = NDArray[np.uint16]
+Words = NDArray[np.uint64]
 
 #: A bound that every sum of a layer is below: the greatest uint16.
 _MOST = 65535
@@ -30,18 +45,17 @@ _TABLE, _TABLE_PLANE = 2.0, 1.15
 _LEVELS, _WORD_LEVELS = 30, 6
 
 
-def possible(layer: BinaryConvolution) -> bool:
-    """Whether the lookup kernels can run a layer on this machine: its tables fit bytes, and its sums uint16."""
-    _, channels, size, _ = layer.convolution.weight_shape
+def fits(layer: BinaryConvolution) -> bool:
+    """Whether the kernels can run a layer on this machine: its tables fit bytes, and its sums uint16."""
     greatest = (1 << layer.input_bits) - 1
-    return 0 < greatest * BITS <= 255 and greatest * channels * size**2 < _MOST
+    return 0 < greatest * BITS <= 255 and layer.limit < _MOST
 
 
-def pays_off(layer: BinaryConvolution) -> bool:
+def takes(layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
     """Whether they can, and are quicker at it than the kernels that count bits."""
-    filters, channels, size, _ = layer.convolution.weight_shape
-    if not possible(layer):
+    if not fits(layer):
         return False
+    filters, channels, size, _ = layer.convolution.weight_shape
     chunks, (pairs, lone) = -(-channels // BITS), divmod(-(-filters // FILTERS), 2)
     tables = chunks * (_TABLE + _TABLE_PLANE * layer.input_bits) * layer.convolution.stride**2
     lookups = size**2 * chunks * (2 * pairs * _LOOKUP + lone * _LONE_LOOKUP) + tables + (2 * pairs + lone) * _LEVELS
@@ -49,70 +63,122 @@ def pays_off(layer: BinaryConvolution) -> bool:
     return lookups < groups * (words * layer.input_bits * _WORD + _WORD_LEVELS)
 
 
+def pack(layer: QuantizedLayer) -> PackedLookup:
+    """A layer that :func:`fits`."""
+    return PackedLookup.of(layer)
+
+
+def steps(packed: PackedLookup, read: PackedMap, write: PackedMap) -> list[Step]:
+    """The convolution, and the pool where the kernel does not do it."""
+    if packed.layer.pool is None or pools_quads(packed.layer):
+        return [_convolve_step(packed, read, write, packed.flips)]
+    made = unpooled(packed.layer, read)
+    convolution = _convolve_step(packed, read, made, np.zeros_like(packed.flips))
+    return [convolution, pool_step(packed.layer, made, write)]
+
+
+def _convolve_step(packed: PackedLookup, read: PackedMap, write: PackedMap, flips: Words) -> Step:
+    layer, layout = packed.layer, write.layout
+    quads = Quads.of(layer, read.layout, layout)
+    lookup = packed.lookup(read, quads.windows)
+    levels = Levels(
+        bounds=packed.bounds,
+        flips=flips,
+        target=write.data,
+        plane=layout.plane_bytes,
+        planes=layout.planes,
+        cell=layout.channel_bytes,
+        cells=quads.cells,
+    )
+    pooled = pools_quads(layer)
+    return Step(
+        "look up, pool" if pooled else "look up",
+        convolve_lookup_pool if pooled else convolve_lookup,
+        convolve_lookup_pool_parallel if pooled else convolve_lookup_parallel,
+        (*lookup, *levels),
+        len(quads),
+        write,
+        macs=layer.macs(read.layout.shape),
+        planes=read.layout.planes,
+        scratch=packed.scratch(lookup),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class PackedLookup:
-    """A convolution's weights as indices, in the order in which its lookups are done.
+    """A layer: its weights as indices, in the order in which its lookups are done, and its thresholds.
 
     Attributes:
-        planes: bits of a level of its input.
-        size: rows and columns of its kernel.
-        channels: of its input.
+        layer: the layer.
         order: kernel row, kernel column and chunk of each lookup, (lookups, 3).
         bursts: how many lookups each burst has.
         segments: the first burst of each segment, and at the end the number of bursts.
         weights: uint8 [filter / 64][lookup][64 lanes], aligned.
+        bounds: uint16 [filter / 64][n][64], aligned.
+        flips: uint64 (filters / 64,).
     """
 
-    planes: int
-    size: int
-    channels: int
+    layer: QuantizedLayer
     order: NDArray[np.intp]
     bursts: tuple[int, ...]
     segments: tuple[int, ...]
     weights: Bytes
+    bounds: Uint16
+    flips: Words
 
     @classmethod
-    def of(cls, layer: BinaryConvolution) -> PackedLookup:
-        """Pack a layer's weights."""
+    def of(cls, layer: QuantizedLayer) -> PackedLookup:
+        """Pack a layer that :func:`fits`."""
+        # Sums are uint16, and so are bounds: those that every sum is below are cut off to one more than any sum.
+        assert layer.limit < _MOST
         _, channels, size, _ = layer.convolution.weight_shape
-        chunks = -(-channels // BITS)
-        order, bursts, segments = _ordered(size, chunks, 255 // (((1 << layer.input_bits) - 1) * BITS))
+        order, bursts, segments = _ordered(size, -(-channels // BITS), 255 // (((1 << layer.input_bits) - 1) * BITS))
         weights = _indices(layer)[(..., *order.T)]
         packed = aligned((len(weights) // FILTERS, len(order), FILTERS), np.uint8)
         packed[:] = weights.reshape(-1, FILTERS, len(order))[:, LANE_FILTERS].transpose(0, 2, 1)
-        return cls(layer.input_bits, size, channels, order, bursts, segments, packed.reshape(-1))
+        return cls(layer, order, bursts, segments, packed.reshape(-1), _bounds(layer), _flips(layer))
 
-    def lookup(self, layout: MapLayout, data: Bytes, windows: Int32) -> Lookup:
-        """The kernels' argument.
+    def lookup(self, read: PackedMap, windows: Int32) -> Lookup:
+        """The kernels' argument, for windows of a map at these byte offsets in a plane, four to a quad.
 
-        Args:
-            layout: of the input map.
-            data: the input map.
-            windows: the byte offset of each window in a plane, four to a quad.
+        The tables of a row of the map are made when a block of quads needs them first, and kept in a ring of so many
+        rows ("slots") as a block needs at once. Row r is in slot r % slots, where it takes the place of row r - slots,
+        which no window needs any more. A 3x3 kernel, quads whose four windows are two rows of two, blocks of one row
+        of quads:
+
+            row of the map       0   1   2   3   4   5   6   7
+            slot                 0   1   2   3   0   1   2   3
+            first row of quads  [0   1   2   3]
+            second row of quads         [2   3   4   5]              rows 4 and 5 replace 0 and 1
+            third row of quads                  [4   5   6   7]      rows 6 and 7 replace 2 and 3
+
+        ``needed`` says, for each quad, up to which row tables must be made before its lookups; ``places`` where the
+        table of a window's cell in each kernel row begins. Along a row tables lie side by side, so ``taps`` are what
+        must be added for the kernel's columns and the chunks of a cell.
         """
-        chunks = -(-self.channels // BITS)
-        cells = layout.row_bytes // layout.channel_bytes
+        layout, size, channels = read.layout, self.layer.convolution.size, self.layer.convolution.input.channels
+        chunks, cells = -(-channels // BITS), layout.row_bytes // layout.channel_bytes
         rows, columns = np.divmod(windows.reshape(-1, 1, WINDOWS), layout.row_bytes)
-        needed = rows.max((1, 2)) + self.size
+        needed = rows.max((1, 2)) + size
         # A block may begin at any quad, where a thread's share does.
         block_needs = needed[np.minimum(np.arange(len(needed)) + BLOCK, len(needed)) - 1]
         slots = int((block_needs - rows.min((1, 2))).max())
-        slot = (rows + np.arange(self.size)[:, None]) % slots
+        slot = (rows + np.arange(size)[:, None]) % slots
         tables = slot * cells + columns // layout.channel_bytes
         ends = np.array(self.segments)
         first = np.cumsum([0, *self.bursts])
         taps = (self.order[:, 1] * chunks + self.order[:, 2]) * ENTRIES
         return Lookup(
-            source=data,
+            source=read.data,
             plane=layout.plane_bytes,
             planes=layout.planes,
             row=layout.row_bytes,
             cells=cells,
             cell=layout.channel_bytes,
-            codes=codes(self.planes),
+            codes=codes(layout.planes),
             chunks=chunks,
-            mask=(1 << self.channels - BITS * (chunks - 1)) - 1,
-            size=self.size,
+            mask=(1 << channels - BITS * (chunks - 1)) - 1,
+            size=size,
             slots=slots,
             needed=needed.astype(np.int32),
             places=(tables * chunks * ENTRIES).astype(np.int32).ravel(),
@@ -164,30 +230,16 @@ def codes(planes: int) -> Bytes:
     return made.reshape(-1)
 
 
-def levels(layer: QuantizedLayer, flipped: bool, layout: MapLayout, data: Bytes, cells: Int32) -> Levels:
-    """The kernels' argument.
-
-    Args:
-        layer: the layer.
-        flipped: whether its flips are applied; not where a pool is to follow.
-        layout: of the map that is written.
-        data: that map.
-        cells: the byte offset of each cell in a plane, a whole number of quads where cells are not pooled.
-    """
+def _bounds(layer: QuantizedLayer) -> Uint16:
     filters, n = layer.thresholds.shape
     groups = -(-filters // FILTERS)
-    bounds = np.zeros((groups * FILTERS, n), np.int64)
-    bounds[:filters] = np.clip(constants(layer)[:, None] - layer.thresholds, 0, _MOST)
-    packed = aligned((groups, n, FILTERS), np.uint16)
-    packed[:] = bounds.reshape(groups, FILTERS, n).transpose(0, 2, 1)
-    flips = np.zeros(groups * FILTERS, np.bool_)
-    flips[:filters] = layer.flips & flipped
-    return Levels(
-        bounds=packed.reshape(-1),
-        flips=np.packbits(flips, bitorder="little").view("<u8").astype(np.uint64),
-        target=data,
-        plane=layout.plane_bytes,
-        planes=layout.planes,
-        cell=layout.channel_bytes,
-        cells=cells,
-    )
+    padded = np.zeros((groups * FILTERS, n), np.int64)
+    padded[:filters] = np.clip(bounds(layer), 0, _MOST)
+    packed: Uint16 = aligned((groups, n, FILTERS), np.uint16)
+    packed[:] = padded.reshape(groups, FILTERS, n).transpose(0, 2, 1)
+    return packed.reshape(-1)
+
+
+def _flips(layer: QuantizedLayer) -> Words:
+    padded = np.pad(layer.flips, (0, -len(layer.flips) % FILTERS))
+    return np.packbits(padded, bitorder="little").view("<u8").astype(np.uint64)

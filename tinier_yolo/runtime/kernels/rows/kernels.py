@@ -16,12 +16,13 @@ where the 2x2 max pool wants them: it is the minimum of even and odd, and of two
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime.kernels.compile import inlined, kernel
+from tinier_yolo.runtime.kernels.compile import inlined, kernel, parallel_kernel
 from tinier_yolo.runtime.kernels.rows.vectors import (
     add_odd,
     add_pairs,
@@ -41,6 +42,7 @@ from tinier_yolo.runtime.kernels.vectors import (
     Pointer,
     Vector,
     add,
+    advance,
     aligned_pointer,
     exclusive_or,
     item,
@@ -82,8 +84,73 @@ _GAP = 5 * SLOT
 _SLOTS = MOST_BITS * SLOT
 
 
+class Source(NamedTuple):
+    """The input map.
+
+    Attributes:
+        data: its bytes, with a border of 1; what follows its rows is read up to the length of a slot.
+        plane: bytes from plane to plane.
+        planes: bits of a level.
+        row: bytes from row to row.
+        cell: bytes of a cell in one plane.
+        width: columns to convolve: twice the pooled map's.
+    """
+
+    data: Bytes
+    plane: int
+    planes: int
+    row: int
+    cell: int
+    width: int
+
+
+class Filters(NamedTuple):
+    """The layer.
+
+    Attributes:
+        terms: int64 [filter][kernel row][four channels]: bits 16 j to 16 j + 15 say where, for kernel column j, the
+            pattern's slot lies in its row of slots.
+        run: how many times three terms a byte can hold the sum of, a divisor of those of a kernel row.
+        runs: of those in a kernel row; 0 if a byte holds the sum of all.
+        bounds: int16 [filter][n]: level = how many of its filter's n bounds S is below.
+        flips: int16 [filter / 16]: ones where the level is reversed.
+        number: how many filters there are.
+    """
+
+    terms: Int64
+    run: int
+    runs: int
+    bounds: Int16
+    flips: Int16
+    number: int
+
+
+class Target(NamedTuple):
+    """The output map.
+
+    Attributes:
+        data: its bytes.
+        plane: bytes from plane to plane.
+        planes: bits of a level.
+        row: bytes from row to row.
+        cell: bytes of a cell in one plane.
+        origin: the byte offset of the first cell in a plane.
+    """
+
+    data: Bytes
+    plane: int
+    planes: int
+    row: int
+    cell: int
+    origin: int
+
+
+_SOURCE = len(Source._fields)
+_FILTERS = _SOURCE + len(Filters._fields)
+
+
 class _Sums(NamedTuple):
-    # What the sums of a row of the pooled map are made from.
+    # What the sums of a row of the pooled map are made from. Pointers: see ``vectors``.
     memory: Pointer  # A thread's: lines of bits, then rows of slots.
     row_size: int  # Bytes of a row of slots.
     row: int  # The first of its rows of the convolution.
@@ -92,71 +159,52 @@ class _Sums(NamedTuple):
     runs: int
 
 
+class _Cells(NamedTuple):
+    # Where the bits of a group of 16 filters go: some cells of a row of the pooled map.
+    data: Pointer
+    first: int
+    number: int
+    plane: int
+    planes: int
+    cell: int
+
+
 @kernel
-def convolve_rows(
-    source: Bytes,
-    plane: int,
-    planes: int,
-    row_bytes: int,
-    cell_bytes: int,
-    width: int,
-    terms: Int64,
-    run: int,
-    runs: int,
-    bounds: Int16,
-    flips: Int16,
-    filters: int,
-    target: Bytes,
-    target_plane: int,
-    target_planes: int,
-    target_row: int,
-    target_cell: int,
-    origin: int,
-    first: int,
-    last: int,
-) -> None:
-    """3x3 convolution with padding 1, 2x2 max pool and thresholds: rows ``first`` to ``last`` of the pooled map.
+def convolve_rows(*arguments: Any) -> None:
+    """3x3 convolution with padding 1, 2x2 max pool and thresholds: some rows of the pooled map.
 
     Args:
-        source: the input map, with a border of 1; what follows its rows is read up to the length of a slot.
-        plane: bytes from plane to plane of the input.
-        planes: bits of an input level.
-        row_bytes: bytes from row to row of the input.
-        cell_bytes: bytes of one cell in one plane of the input.
-        width: columns to convolve: twice the pooled map's.
-        terms: [filter][kernel row][four channels][kernel column]: where the pattern's slot lies in its row of slots.
-        run: how many times three terms a byte can hold the sum of, a divisor of those of a kernel row.
-        runs: of those in a kernel row; 0 if a byte holds the sum of all.
-        bounds: [filter][n]: level = how many of its filter's n bounds S is below.
-        flips: [filter / 16]: ones where the level is reversed.
-        filters: the number of filters.
-        target: the output map.
-        target_plane: see ``plane``.
-        target_planes: bits of an output level.
-        target_row: see ``row_bytes``.
-        target_cell: see ``cell_bytes``.
-        origin: the byte offset of the output's first cell in a plane.
-        first: the first row.
-        last: the row after the last one.
+        *arguments: the fields of a ``Source``, those of a ``Filters``, those of a ``Target``, the first row, and the
+            row after the last one.
     """
-    row_size = 2 * cell_bytes * PATTERNS * SLOT + _GAP
+    source, filters = Source(*arguments[:_SOURCE]), Filters(*arguments[_SOURCE:_FILTERS])
+    target, first, last = Target(*arguments[_FILTERS:-2]), arguments[-2], arguments[-1]
+    row_size = 2 * source.cell * PATTERNS * SLOT + _GAP
     scratch = np.empty(_ROWS * row_size + _SLOTS + SLOT, np.uint8)
-    memory = aligned_pointer(scratch)
-    place = (target_plane, target_planes, target_cell)
-    for left in range(0, width, COLUMNS):
-        count = min(width - left, COLUMNS) // 2
+    memory, read = aligned_pointer(scratch), pointer(source.data)
+    for left in range(0, source.width, COLUMNS):
+        count = min(source.width - left, COLUMNS) // 2
         made = 2 * first
         for row in range(first, last):
             while made < 2 * row + 4:
-                to = _SLOTS + (made & _ROWS - 1) * row_size
-                _make_sums(pointer(source), made * row_bytes + left * cell_bytes, plane, planes, cell_bytes, memory, to)
+                at, to = made * source.row + left * source.cell, _SLOTS + (made & _ROWS - 1) * row_size
+                _make_sums(read, at, source.plane, source.planes, source.cell, memory, to)
                 made += 1
-            cell = origin + row * target_row + left // 2 * target_cell
-            sums = _Sums(memory, row_size, 2 * row, pointer(terms), run, runs)
-            for group in range(flips.size):
-                flip = item(flips, group)
-                _convolve_group(sums, pointer(bounds), group, filters, flip, pointer(target), cell, place, count)
+            cell = target.origin + row * target.row + left // 2 * target.cell
+            sums = _Sums(memory, row_size, 2 * row, pointer(filters.terms), filters.run, filters.runs)
+            cells = _Cells(pointer(target.data), cell, count, target.plane, target.planes, target.cell)
+            for group in range(filters.flips.size):
+                flip, filter_ = item(filters.flips, group), 16 * group
+                end = min(filter_ + 16, filters.number)
+                _convolve_group(sums, pointer(filters.bounds), filter_, end, flip, cells)
     keep(scratch)
+
+
+@parallel_kernel
+def convolve_rows_parallel(threads: int, units: int, *arguments: Any) -> None:
+    """``convolve_rows`` of all rows, shared out among threads."""
+    for t in numba.prange(threads):
+        convolve_rows(*arguments, units * t // threads, units * (t + 1) // threads)
 
 
 @inlined
@@ -197,24 +245,13 @@ def _store_sums(levels: tuple[Vector, Vector, Vector, Vector], most: Vector, mem
 
 
 @inlined
-def _convolve_group(
-    sums: _Sums,
-    bounds: Pointer,
-    group: int,
-    filters: int,
-    flip: int,
-    target: Pointer,
-    cell: int,
-    place: tuple[int, int, int],
-    count: int,
-) -> None:
-    # Up to 31 pooled cells of sixteen filters. The planes of the cells' bits stay in registers: p of the first 16
-    # cells, q of the last 16.
-    plane_bytes, planes, step = place
-    most = (1 << planes) - 1
+def _convolve_group(sums: _Sums, bounds: Pointer, first: int, end: int, flip: int, cells: _Cells) -> None:
+    # Up to 31 pooled cells of sixteen filters, `first` to `end`. The planes of the cells' bits stay in registers: p of
+    # the first 16 cells, q of the last 16.
+    most = (1 << cells.planes) - 1
     p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = splat(INT16X16, flip)
-    for f in range(16 * group, min(16 * group + 16, filters)):
-        near, far = _pooled_sums(sums, f, 2 * count > PIXELS)
+    for f in range(first, end):
+        near, far = _pooled_sums(sums, f, 2 * cells.number > PIXELS)
         for i in range(1, most + 1):
             bound, mark = item(bounds, f * most + i - 1), 1 << (f & 15)
             p, q = marked_below(near, bound, mark), marked_below(far, bound, mark)
@@ -230,29 +267,30 @@ def _convolve_group(
     _keep(sums.memory, SLOT, p1, q1)
     _keep(sums.memory, 2 * SLOT, p2, q2)
     _keep(sums.memory, 3 * SLOT, p3, q3)
-    for plane in range(planes):
-        to = cell + 2 * group + plane * plane_bytes
-        _store_levels(target, to, sums.memory, plane * SLOT, count, step, 2 * group + 1 < step)
+    for plane in range(cells.planes):
+        to = cells.first + first // 8 + plane * cells.plane
+        _store_levels(cells, to, sums.memory, plane * SLOT, first // 8 + 1 < cells.cell)
 
 
 @inlined
 def _pooled_sums(sums: _Sums, f: int, both: bool) -> tuple[Vector, Vector]:
     # The least S of each cell's four windows: the first 16 cells and, if `both`, those from the 15th on. a and c are
     # the upper row of windows, b and d the lower one.
-    memory, row, row_size, run, runs = sums.memory, sums.row, sums.row_size, sums.run, sums.runs
+    row, row_size, run, runs = sums.row, sums.row_size, sums.run, sums.runs
     term = f * 3 * run * max(runs, 1)
     a, b, c, d = zeros(INT8X32), zeros(INT8X32), zeros(INT8X32), zeros(INT8X32)
     wide_a = wide_b = wide_c = wide_d = (zeros(INT16X16), zeros(INT16X16))
     for y in range(row, row + 3):
-        upper, lower = _SLOTS + (y & _ROWS - 1) * row_size, _SLOTS + (y + 1 & _ROWS - 1) * row_size
+        upper = advance(sums.memory, _SLOTS + (y & _ROWS - 1) * row_size)
+        lower = advance(sums.memory, _SLOTS + (y + 1 & _ROWS - 1) * row_size)
         for _ in range(max(runs, 1)):
             for _ in range(run):
                 three = item(sums.terms, term)
                 for column in range(3):
                     at = (three >> 16 * column & 0xFFFF) + column
-                    a, b = _add(a, memory, upper + at), _add(b, memory, lower + at)
+                    a, b = _add(a, upper, at), _add(b, lower, at)
                     if both:
-                        c, d = _add(c, memory, upper + at + _SECOND), _add(d, memory, lower + at + _SECOND)
+                        c, d = _add(c, upper, at + _SECOND), _add(d, lower, at + _SECOND)
                 term += 1
             if runs != 0:
                 wide_a, wide_b = _widen(wide_a, a), _widen(wide_b, b)
@@ -264,8 +302,8 @@ def _pooled_sums(sums: _Sums, f: int, both: bool) -> tuple[Vector, Vector]:
 
 
 @inlined
-def _add(total: Vector, memory: Pointer, at: int) -> Vector:
-    return add(total, load_unaligned(INT8X32, memory, at))
+def _add(total: Vector, row: Pointer, at: int) -> Vector:
+    return add(total, load_unaligned(INT8X32, row, at))
 
 
 @inlined
@@ -285,17 +323,17 @@ def _keep(memory: Pointer, at: int, near: Vector, far: Vector) -> None:
 
 
 @inlined
-def _store_levels(target: Pointer, to: int, memory: Pointer, marks: int, count: int, step: int, pair: bool) -> None:
-    # Sixteen filters' bits of `count` cells, `step` bytes apart. Not a pair: the layer's last group fills one byte.
-    if step == 2 and count == COLUMNS // 2:
-        store_unaligned(target, to, load(INT16X16, memory, marks))
+def _store_levels(cells: _Cells, to: int, memory: Pointer, marks: int, pair: bool) -> None:
+    # Sixteen filters' bits of the cells. Not a pair of bytes: the layer's last group fills one.
+    if cells.cell == 2 and cells.number == COLUMNS // 2:
+        store_unaligned(cells.data, to, load(INT16X16, memory, marks))
         # Two columns are a cell, of two bytes.
-        store_unaligned(target, to + _SECOND, load(INT16X16, memory, marks + 2 * LANES))
+        store_unaligned(cells.data, to + _SECOND, load(INT16X16, memory, marks + 2 * LANES))
     else:
-        for i in range(count):
+        for i in range(cells.number):
             # Both vectors have cell LANES - 1; where one will do, it is the first.
             bits = load_unaligned(np.int16, memory, marks + 2 * i + (2 if i >= LANES else 0))
             if pair:
-                store_unaligned(target, to + i * step, bits)
+                store_unaligned(cells.data, to + i * cells.cell, bits)
             else:
-                store_unaligned(target, to + i * step, np.uint8(bits))
+                store_unaligned(cells.data, to + i * cells.cell, np.uint8(bits))

@@ -1,93 +1,128 @@
-"""From a layer's tensors to the layout of ``kernels_rows``, and which layers are worth it."""
+"""A narrow layer for the kernel with pixels in the lanes, and which layers are worth it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.ifq.program import QuantizedLayer
-from tinier_yolo.runtime.kernels.packing import LANES, constants, sign_bits
+from tinier_yolo.runtime.kernels.lookup import layer as lookup
+from tinier_yolo.runtime.kernels.lookup.kernels import FILTERS as LOOKUP_FILTERS
+from tinier_yolo.runtime.kernels.packing import LANES, bounds, sign_bits
 from tinier_yolo.runtime.kernels.popcount.vectors import COUNTS_WORDS
-from tinier_yolo.runtime.kernels.rows.kernels import CHANNELS, COLUMNS, MOST_BITS, PATTERNS, PIXELS, SLOT
+from tinier_yolo.runtime.kernels.rows.kernels import (
+    CHANNELS,
+    COLUMNS,
+    MOST_BITS,
+    PATTERNS,
+    PIXELS,
+    SLOT,
+    Filters,
+    Source,
+    Target,
+    convolve_rows,
+    convolve_rows_parallel,
+)
+from tinier_yolo.runtime.kernels.step import Step
+from tinier_yolo.runtime.maps import READ_AHEAD, MapLayout, PackedMap
 
-Int16 = NDArray[np.int16]
-Int64 = NDArray[np.int64]
-
-#: The most channels whose sums, of four rows, are 64 KiB: a cache of the second level has room for them.
+#: The kernel is for few channels: it keeps the sums of four rows, for 64 channels 64 KiB of them, which a cache of the
+#: second level has room for.
 _MOST_CHANNELS = 64
-#: Where ``convolve_pool`` is quicker, as measured on Zen 4: at less than this share of lanes that are in use, for each
-#: bit of a level, with LLVM's targets "haswell" and "x86-64"; with the popcount of words at less than the second share,
-#: at more than so many channels for each bit, and on narrower maps.
+# Below these measures, taken on a Zen 4 in 2026, the popcount kernels are quicker.
+#: On a machine that counts bytes (LLVM's targets "haswell" and "x86-64"): the share of the lanes that hold pixels of
+#: the row, times the bits of a level. Popcount takes its time for each bit of a level, this kernel for all together.
 _LEAST_SHARE = 0.75
+#: On a machine that counts 32-bit words: the share of the lanes alone, ...
 _LEAST_SHARE_BESIDE_POPCOUNT = 0.78
-_CHANNELS_A_BIT = 12
+#: ... the columns of the convolution, ...
 _LEAST_WIDTH = 32
+#: ... and, as the most and not the least, the channels for each bit of a level. Popcount takes its time for each word
+#: of 32 channels, this kernel for each four channels.
+_CHANNELS_A_BIT = 12
 
 
 @dataclass(frozen=True, eq=False)
 class PackedRows:
-    """A layer's numbers for ``convolve_rows``, which says what they are.
+    """A layer, and its numbers for the kernel."""
 
-    Attributes:
-        terms: int64 (filters * 3 * fours,); bits 16 j to 16 j + 15 are the place for kernel column j.
-        run: see there.
-        runs: see there.
-        bounds: int16 (filters * n,).
-        flips: int16 (filters / 16,).
-        filters: the number of filters.
-    """
+    layer: QuantizedLayer
+    filters: Filters
 
-    terms: Int64
-    run: int
-    runs: int
-    bounds: Int16
-    flips: Int16
-    filters: int
 
-    @classmethod
-    def of(cls, layer: QuantizedLayer) -> PackedRows:
-        """Pack a layer that :meth:`fits`."""
-        filters, channels, size, _ = layer.convolution.weight_shape
-        fours = 2 * -(-channels // 8)
-        patterns = sign_bits(layer, filters, fours * CHANNELS).reshape(filters, size, size, fours, CHANNELS) @ (
-            1 << np.arange(CHANNELS)
-        )
-        places = (np.arange(fours) * PATTERNS + patterns) * SLOT
-        terms = (places.swapaxes(2, 3) << 16 * np.arange(size)).sum(axis=-1)
-        flips = np.packbits(np.pad(layer.flips, (0, -filters % LANES)), bitorder="little").view("<i2")
-        bounds = (constants(layer)[:, None] - layer.thresholds).astype(np.int16)
-        return cls(terms.reshape(-1), *_runs(fours, layer.input_bits), bounds.reshape(-1), flips, filters)
+def fits(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
+    """Whether the kernel can run this layer."""
+    convolution, pool, convolved = layer.convolution, layer.pool, layer.convolved(read.shape)
+    return (
+        (convolution.size, convolution.stride, convolution.padding) == (3, 1, 1)
+        and pool is not None
+        and (pool.size, pool.stride) == (2, 2)
+        and pool.padding <= 1
+        # No window of the pool reaches over the right or lower edge.
+        and (2 * write.shape.height <= convolved.height and 2 * write.shape.width <= convolved.width)
+        and convolution.input.channels <= _MOST_CHANNELS
+        and layer.input_bits <= MOST_BITS
+    )
 
-    @staticmethod
-    def fits(layer: QuantizedLayer, convolved: Shape, pooled: Shape) -> bool:
-        """Whether the kernel can do this layer, with maps of these shapes before and after the pool."""
-        convolution, pool = layer.convolution, layer.pool
-        return (
-            (convolution.size, convolution.stride, convolution.padding) == (3, 1, 1)
-            and pool is not None
-            and (pool.size, pool.stride) == (2, 2)
-            and pool.padding <= 1
-            # No window of the pool reaches over the right or lower edge.
-            and (2 * pooled.height <= convolved.height and 2 * pooled.width <= convolved.width)
-            and convolution.input.channels <= _MOST_CHANNELS
-            and layer.input_bits <= MOST_BITS
-        )
 
-    @classmethod
-    def pays_off(cls, layer: QuantizedLayer, convolved: Shape, pooled: Shape) -> bool:
-        """Whether the kernel can do this layer, and sooner than ``convolve_pool``."""
-        if not cls.fits(layer, convolved, pooled):
-            return False
-        bits, width = layer.input_bits, convolved.width
-        share = width / (PIXELS * vectors(width))
-        if not COUNTS_WORDS:
-            return share * bits > _LEAST_SHARE
-        # Popcount takes a time for each plane and each word of 32 channels, this kernel one for each four channels.
-        few = layer.convolution.input.channels <= _CHANNELS_A_BIT * bits
-        return bits > 1 and few and width >= _LEAST_WIDTH and share > _LEAST_SHARE_BESIDE_POPCOUNT
+def takes(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
+    """Whether the kernel can run this layer, and sooner than those of the families after it."""
+    if not fits(layer, read, write):
+        return False
+    # A lookup serves 64 filters at once; where there are no more, most of its lanes are idle.
+    if layer.convolution.filters > LOOKUP_FILTERS and lookup.takes(layer, read, write):
+        return False
+    bits, width = layer.input_bits, layer.convolved(read.shape).width
+    share = width / (PIXELS * vectors(width))
+    if not COUNTS_WORDS:
+        return share * bits > _LEAST_SHARE
+    few = layer.convolution.input.channels <= _CHANNELS_A_BIT * bits
+    return bits > 1 and few and width >= _LEAST_WIDTH and share > _LEAST_SHARE_BESIDE_POPCOUNT
+
+
+def pack(layer: QuantizedLayer) -> PackedRows:
+    """A layer that :func:`fits`."""
+    # Sums and bounds are int16. S is at most the limit, 15 * 64 * 9, and a bound at most 2 * limit + 1: see ``bounds``.
+    assert 2 * layer.limit + 1 <= np.iinfo(np.int16).max
+    filters, channels, size, _ = layer.convolution.weight_shape
+    fours = 2 * -(-channels // 8)
+    bits = sign_bits(layer, filters, fours * CHANNELS).reshape(filters, size, size, fours, CHANNELS)
+    patterns = bits @ (1 << np.arange(CHANNELS))
+    places = (np.arange(fours) * PATTERNS + patterns) * SLOT
+    # Three places to a term, of 16 bits each: a row of slots has 16 * 16 * 64 bytes at most.
+    assert fours * PATTERNS * SLOT <= 1 << 16
+    terms = (places.swapaxes(2, 3) << 16 * np.arange(size)).sum(axis=-1)
+    run, runs = _runs(fours, layer.input_bits)
+    made = Filters(
+        terms=terms.reshape(-1),
+        run=run,
+        runs=runs,
+        bounds=bounds(layer).astype(np.int16).reshape(-1),
+        flips=np.packbits(np.pad(layer.flips, (0, -filters % LANES)), bitorder="little").view("<i2"),
+        number=filters,
+    )
+    return PackedRows(layer, made)
+
+
+def steps(packed: PackedRows, read: PackedMap, write: PackedMap) -> list[Step]:
+    """The whole layer in one step."""
+    assert SLOT <= READ_AHEAD, "the kernel reads the cells of a slot at a time"
+    given, made = read.layout, write.layout
+    width = 2 * made.shape.width
+    source = Source(read.data, given.plane_bytes, given.planes, given.row_bytes, given.channel_bytes, width)
+    target = Target(write.data, made.plane_bytes, made.planes, made.row_bytes, made.channel_bytes, made.origin)
+    step = Step(
+        "convolve, pool",
+        convolve_rows,
+        convolve_rows_parallel,
+        (*source, *packed.filters, *target),
+        made.shape.height,
+        write,
+        macs=packed.layer.macs(given.shape),
+        planes=given.planes,
+    )
+    return [step]
 
 
 def vectors(width: int) -> int:
