@@ -20,7 +20,7 @@ Int32 = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class PackedProgram:
-    """A program in the kernels' layouts, for every size of image."""
+    """A program whose layers are packed for the kernels: once, for images of every size."""
 
     program: Program
     layers: tuple[PackedLayer, ...]
@@ -35,13 +35,14 @@ class PackedProgram:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The steps of a program for one size of image.
+    """What runs a program on images of one size: kernel calls, and the memory that they read and write.
 
     Attributes:
-        steps: to be run in order.
+        steps: the kernel calls, in order.
         maps: the output map of each quantised layer.
-        result: the last layer's, int32 [cell][filter], with more of both than there are.
-        shape: what of it counts: channels, height, width.
+        result: what the last convolution writes, int32 [cell][filter]. It has rows for whole quads of cells and columns
+            for whole vectors of filters: more than the output map has.
+        shape: the shape of the output map: channels, height, width.
     """
 
     steps: tuple[Step, ...]
@@ -59,7 +60,7 @@ class Plan:
         """
         program = packed.program
         image, *outputs, shape = program.shapes(height, width)
-        # A map has the border of zeros that the convolution after it asks for.
+        # A map has a border of zeros as wide as the padding of the convolution that reads it.
         first, *borders = (layer.convolution.padding for layer in (*program.layers, program.output))
         steps: list[Step] = []
         maps: list[PackedMap] = []
@@ -80,7 +81,7 @@ class Plan:
 
     @property
     def map_bytes(self) -> int:
-        """The memory of all maps: those of the layers, the unpooled and the packed image's, and the output's."""
+        """The memory of all maps: the layers' outputs, those before a pool of its own, the packed image, the result."""
         return sum(step.target.data.nbytes for step in self.steps if step.target) + self.result.nbytes
 
     def run(self, image: Bytes, threads: int = 1) -> Int32:

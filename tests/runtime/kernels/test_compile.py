@@ -12,7 +12,7 @@ from pathlib import Path
 import numba
 import pytest
 
-from tinier_yolo.runtime.kernels import compile as kernels_cache
+from tinier_yolo.runtime.kernels import compile as compilation
 
 RUN = """
 import numpy as np
@@ -41,13 +41,13 @@ def test_the_second_process_compiles_nothing(root: Path, tmp_path: Path) -> None
 
 
 def folder() -> Path | None:
-    return kernels_cache.cache_folder.__wrapped__()
+    return compilation.cache_folder.__wrapped__()
 
 
 def test_the_first_folder_that_can_be_written_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
-    monkeypatch.setattr(kernels_cache, "_candidates", lambda: iter((blocked, tmp_path / "a", tmp_path / "b")))
+    monkeypatch.setattr(compilation, "_candidates", lambda: iter((blocked, tmp_path / "a", tmp_path / "b")))
     found = folder()
     assert found is not None
     assert found.parent == tmp_path / "a"
@@ -55,23 +55,23 @@ def test_the_first_folder_that_can_be_written_is_taken(tmp_path: Path, monkeypat
 
 
 def test_kernels_compile_without_any_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_cache, "cache_folder", lambda: None)
+    monkeypatch.setattr(compilation, "cache_folder", lambda: None)
 
     def twice(x: int) -> int:
         return 2 * x
 
     before = numba.config.CACHE_DIR  # type: ignore[attr-defined,unused-ignore]
-    assert kernels_cache.kernel(twice)(21) == 42
+    assert compilation.kernel(twice)(21) == 42
     assert before == numba.config.CACHE_DIR  # type: ignore[attr-defined,unused-ignore]
 
 
 def test_the_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_cache._settings, "CACHE_DIR", "")
+    monkeypatch.setattr(compilation._settings, "CACHE_DIR", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    found = list(kernels_cache._candidates())
-    package = Path(kernels_cache.__file__).parent
+    found = list(compilation._candidates())
+    package = Path(compilation.__file__).parent
     private = tmp_path / f"tinier-yolo-{os.getuid()}"
     assert found == [
         package / "__pycache__",
@@ -82,10 +82,10 @@ def test_the_candidates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert private.stat().st_mode & 0o777 == 0o700
     # A folder that others can write to could hold their code.
     private.chmod(0o777)
-    assert private not in list(kernels_cache._candidates())
+    assert private not in list(compilation._candidates())
     private.rmdir()
     private.symlink_to(tmp_path)
-    assert private not in list(kernels_cache._candidates())
+    assert private not in list(compilation._candidates())
 
 
 def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,11 +93,11 @@ def test_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", homeless)
-    assert list(kernels_cache._candidates())
+    assert list(compilation._candidates())
 
 
 def test_the_digest_covers_what_is_compiled_and_nothing_else() -> None:
-    package = Path(kernels_cache.__file__).parent
+    package = Path(compilation.__file__).parent
     decorators = {"kernel", "parallel_kernel", "inlined", "intrinsic"}
     with_code = {
         path
@@ -105,23 +105,23 @@ def test_the_digest_covers_what_is_compiled_and_nothing_else() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and decorators & {getattr(d, "id", "") for d in node.decorator_list}
     }
-    assert set(kernels_cache.sources()) == {*with_code, package / "compile.py"}
+    assert set(compilation.sources()) == {*with_code, package / "compile.py"}
     # What they import of the package is compiled into them too.
-    for path in kernels_cache.sources():
+    for path in compilation.sources():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tinier_yolo"):
                 imported = package.parents[2] / (str(node.module).replace(".", "/") + ".py")
-                assert imported in kernels_cache.sources(), f"{path} imports {node.module}"
+                assert imported in compilation.sources(), f"{path} imports {node.module}"
 
 
 def test_the_name_of_the_folder_changes_with_the_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "kernels"
-    shutil.copytree(Path(kernels_cache.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(kernels_cache, "__file__", str(package / "compile.py"))
-    before = kernels_cache._digest()
-    assert before == kernels_cache._digest()
+    shutil.copytree(Path(compilation.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(compilation, "__file__", str(package / "compile.py"))
+    before = compilation._digest()
+    assert before == compilation._digest()
     for name, changes in (("rows/layer.py", False), ("vectors.py", True), ("lookup/kernels.py", True)):
         with (package / name).open("a") as file:
             file.write("# a change\n")
-        assert (before != kernels_cache._digest()) == changes, name
-        before = kernels_cache._digest()
+        assert (before != compilation._digest()) == changes, name
+        before = compilation._digest()

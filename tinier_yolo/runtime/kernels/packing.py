@@ -1,4 +1,4 @@
-"""What the families' packers share: weights as bits, the constant of a sum, and four windows at a time."""
+"""What the families' packers share: weights as bits, bounds, and windows in fours. The package defines S, n and B."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def sign_bits(layer: BinaryConvolution, filters: int, channels: int) -> Bytes:
 
 
 def constants(layer: BinaryConvolution) -> NDArray[np.int64]:
-    """N * B of each filter: the accumulator is N * B - S."""
+    """The constant n * B of each filter, whose accumulator is n * B - S."""
     positive: NDArray[np.int64] = layer.sign_bits.sum(axis=(1, 2, 3), dtype=np.int64)
     return positive * ((1 << layer.input_bits) - 1)
 
 
 def bounds(layer: QuantizedLayer) -> NDArray[np.int64]:
-    """What S is compared with, (filters, n): the accumulator exceeds a threshold T where S < N * B - T.
+    """What S is compared with, (filters, n): the accumulator exceeds a threshold T where S < n * B - T.
 
-    Within -limit - 1 and 2 * limit + 1, as N * B is at most the accumulator's limit and a threshold within limit + 1.
+    They lie from -limit - 1 to 2 * limit + 1: n * B is at most the accumulator's limit, a threshold within limit + 1.
     """
     return constants(layer)[:, None] - layer.thresholds
 

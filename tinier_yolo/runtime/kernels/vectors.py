@@ -110,19 +110,22 @@ def lesser_unsigned(builder: Any, a: Any, b: Any) -> Any:
 
 
 def pairs_and_odd(builder: Any, sums: Any, kind: VectorType) -> tuple[Any, Any]:
-    """Bytes as numbers of 16 bits, of type ``kind``: even + 256 * odd of each two, and the odd ones alone.
+    """Bytes as two vectors of 16 bits, of type ``kind``: even + 256 * odd of each two bytes, and odd alone.
 
-    Adding up these takes one instruction less than the even and the odd bytes apart; ``even_of_pairs`` undoes it.
+    The first costs nothing, as it is the same bits. Adding up these two and taking ``even_of_pairs`` at the end is an
+    instruction less, each time, than taking the even bytes apart too.
     """
     pairs = builder.bitcast(sums, kind.llvm)
     return pairs, builder.lshr(pairs, constant(kind, 8))
 
 
 def even_of_pairs(builder: Any, pairs: Any, odd: Any, kind: VectorType) -> Any:
-    """The sums of the even bytes, from the sums of ``pairs_and_odd``: pairs = even + 256 * odd, and odd.
+    """The sum of the even bytes, from the sums of both parts of ``pairs_and_odd``.
 
-    ``pairs`` is a sum of 16-bit words of two bytes and has wrapped around, and so does 256 * odd here. Both are right
-    modulo 2^16, hence their difference is too; and as the even bytes' sum is itself less than 2^16, it is that sum.
+    Let E and O be the sums of the even and of the odd bytes, both less than 2^16. Arithmetic of 16 bits is exact modulo
+    2^16: the sum of pairs is E + 256 * O modulo 2^16, though it may have wrapped around many times, and 256 * O here is
+    right modulo 2^16, though it may wrap around as well. So is their difference, which is E; and there is only one
+    number from 0 to 2^16 - 1 that equals E modulo 2^16, which is E.
     """
     return builder.sub(pairs, builder.shl(odd, constant(kind, 8)))
 

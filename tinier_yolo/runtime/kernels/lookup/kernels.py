@@ -1,24 +1,28 @@
-"""The widest layers' kernels: partial sums looked up in tables, 64 filters at a time. See ``kernels`` for S and maps.
+"""The kernels for layers of many filters: parts of a sum are looked up, for 64 filters at a time.
 
-**Tables.** Take BITS channels of one cell, and as an index the BITS weights that a filter has for them: the share of
-these channels in S is the same for every filter with that index. So the 2^BITS shares are computed once for each cell
-and each chunk of BITS channels, and serve all filters and all windows that hold the cell. A table is a sum over the
-planes: its part from plane p depends on BITS bits of the map alone, and is copied from a list of all of them
-("codes").
+The package's docstring says what S, maps, bounds and flips are.
 
-**Lookups.** One instruction looks up 64 indices, those of 64 filters, in a table that is one register: 64 * BITS
-products, at any number of bits a level. With AVX-512 VBMI (BITS = 6) that and an addition do for two planes what takes
-popcount four and a half instructions. Four windows share each load of indices, and two groups of filters, where there
-are registers for it, each load of a table.
+**Tables.** A chunk is BITS neighbouring channels of one cell of the input map. A filter has a bit of weight for each of
+them; read as a number, these bits are the filter's index for the chunk. What a chunk adds to S depends on this index
+and on the cell, and on nothing else of the filter. So a table with an entry for each of the 2^BITS indices is made for
+each chunk of each cell, once. All filters use it, in all windows that hold the cell. A table is the sum of one table
+for each bit plane. What plane p adds depends on the chunk's BITS bits in it, and these tables, one for each of the
+2^BITS values, are made in advance ("codes").
 
-**Sums.** A byte holds the sums of a burst of lookups. Then the bytes are added to uint16: as pairs (even lanes + 256 *
-odd lanes, wrapping around) and the odd lanes alone, which takes an instruction less than the two apart.
+**Lookups.** A table fits one register. One instruction looks up the indices of 64 filters, a byte for each, and so does
+64 * BITS multiply-accumulates, whatever the number of bits of a level. With AVX-512 VBMI, where BITS is 6, a lookup and
+an addition do for levels of two bits what takes popcount four and a half instructions. Four windows share each load of
+indices. Where there are 32 long registers, two groups of 64 filters share each load of a table.
 
-**Rows.** Tables are much larger than what they are made from, so only as many rows of them are kept as a block of quads
-of windows needs: a ring that moves down the map.
+**Sums.** A sum of lookups is a byte for each filter. Before a byte could overflow, after a burst of lookups, the bytes
+are added to totals of 16 bits; ``vectors.pairs_and_odd`` says how.
 
-**Segments.** The lookups of a window are done in parts, whose weights and tables the caches next to the core hold: all
-filters and all windows of a block use a part before the next one. In between the sums are in memory.
+**The ring of rows.** The tables of a map are 2^BITS / BITS times as large as its levels, each a byte. Hence not all of
+them are kept, but those of as many rows as a block of quads of windows needs; ``layer._ring`` draws it.
+
+**Segments.** The lookups of a window are divided into segments. The weights and the tables of a segment fit the caches
+next to the core, and all filters and all windows of a block use them before the next segment begins. In between the
+totals are in memory.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,32 +140,14 @@ class PackedLookup:
         return cls(layer, order, bursts, segments, packed.reshape(-1), _bounds(layer), _flips(layer))
 
     def lookup(self, read: PackedMap, windows: Int32) -> Lookup:
-        """The kernels' argument, for windows of a map at these byte offsets in a plane, four to a quad.
-
-        The tables of a row of the map are made when a block of quads needs them first, and kept in a ring of so many
-        rows ("slots") as a block needs at once. Row r is in slot r % slots, where it takes the place of row r - slots,
-        which no window needs any more. A 3x3 kernel, quads whose four windows are two rows of two, blocks of one row
-        of quads:
-
-            row of the map       0   1   2   3   4   5   6   7
-            slot                 0   1   2   3   0   1   2   3
-            first row of quads  [0   1   2   3]
-            second row of quads         [2   3   4   5]              rows 4 and 5 replace 0 and 1
-            third row of quads                  [4   5   6   7]      rows 6 and 7 replace 2 and 3
-
-        ``needed`` says, for each quad, up to which row tables must be made before its lookups; ``places`` where the
-        table of a window's cell in each kernel row begins. Along a row tables lie side by side, so ``taps`` are what
-        must be added for the kernel's columns and the chunks of a cell.
-        """
+        """The kernels' argument, for windows of a map at these byte offsets in a plane, four to a quad."""
         layout, size, channels = read.layout, self.layer.convolution.size, self.layer.convolution.input.channels
         chunks, cells = -(-channels // BITS), layout.row_bytes // layout.channel_bytes
         rows, columns = np.divmod(windows.reshape(-1, 1, WINDOWS), layout.row_bytes)
-        needed = rows.max((1, 2)) + size
-        # A block may begin at any quad, where a thread's share does.
-        block_needs = needed[np.minimum(np.arange(len(needed)) + BLOCK, len(needed)) - 1]
-        slots = int((block_needs - rows.min((1, 2))).max())
-        slot = (rows + np.arange(size)[:, None]) % slots
-        tables = slot * cells + columns // layout.channel_bytes
+        needed, slots = _ring(rows, size)
+        # Where the table of each window's cell begins, in each kernel row; along a row of the map tables lie side by
+        # side, so that taps are what kernel columns and chunks add to that.
+        tables = (rows + np.arange(size)[:, None]) % slots * cells + columns // layout.channel_bytes
         ends = np.array(self.segments)
         first = np.cumsum([0, *self.bursts])
         taps = (self.order[:, 1] * chunks + self.order[:, 2]) * ENTRIES
@@ -192,6 +175,31 @@ class PackedLookup:
         """Bytes of the tables and sums that a kernel keeps while it works."""
         groups = self.weights.size // (len(self.order) * FILTERS)
         return lookup.slots * lookup.cells * lookup.chunks * ENTRIES + BLOCK * groups * TOTALS * 2
+
+
+def _ring(rows: NDArray[np.integer[Any]], size: int) -> tuple[NDArray[np.integer[Any]], int]:
+    """How the tables of a map's rows are kept: the row after the last one that each quad needs, and the slots.
+
+    The tables of a row are made before the first block of quads that needs them, and are kept in a ring of as many rows
+    ("slots") as a block needs at once. Row r is in slot r % slots. There it takes the place of row r - slots, which no
+    window needs any more. With a 3x3 kernel and quads of windows side by side, a block that ends one row of windows and
+    begins the next one needs four rows:
+
+        row of the map                         0   1   2   3   4   5
+        slot                                   0   1   2   3   0   1
+        quads of the first row                [0   1   2]
+        a block of the first and the second   [0   1   2   3]
+        quads of the second row                   [1   2   3]
+        a block of the second and the third       [1   2   3   4]     row 4 takes the place of row 0
+
+    Args:
+        rows: the first row of the map that each window needs, (quads, 1, WINDOWS).
+        size: rows of the convolution's kernel.
+    """
+    needed = rows.max((1, 2)) + size
+    # A block may begin at any quad, where a thread's share does.
+    block_needs = needed[np.minimum(np.arange(len(needed)) + BLOCK, len(needed)) - 1]
+    return needed, int((block_needs - rows.min((1, 2))).max())
 
 
 def _ordered(size: int, chunks: int, most: int) -> tuple[NDArray[np.intp], tuple[int, ...], tuple[int, ...]]:

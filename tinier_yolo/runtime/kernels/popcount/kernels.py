@@ -1,9 +1,18 @@
-"""Sums from counted bits: they run any layer. The package's docstring says what S, maps and levels are.
+"""The kernels that count differing bits: they run any layer.
 
-**Weights** are ``[filter / 16][word][16]`` int32: a vector's lanes are 16 filters, and one word of the map is compared
-with all of them. Lanes stay full however small the map is, and comparing S with the bounds of 16 filters gives 16 bits
-of the next map as they are stored. Four windows share each load of weights: the four of a 2x2 max pool, or any four.
-Machines without a popcount of words add up bytes, in bursts that a byte can hold.
+The package's docstring says what S, maps, bounds and flips are.
+
+**Weights** are ``[filter / 16][word][16]`` int32: the lanes of a vector are 16 filters, and a word of the map is
+compared with all of them at once. Lanes are in use however small the map is. The bits under a row of a window are read
+as words of 32, at any alignment. What is left of them is less than a word, and is read under a mask.
+
+**Quads.** Four windows share each load of weights: the four of a 2x2 max pool, or any four.
+
+**Planes.** S is summed from the highest plane down, and doubled before each plane. Machines that cannot count the bits
+of a word count those of bytes, and add up bytes in bursts of as many words as a byte can count.
+
+**Levels.** Comparing S with a bound of 16 filters gives 16 bits. ``toggles`` has, for each bound, ones 16 bits apart:
+one for each plane that the comparison changes. So one product and one xor apply a comparison to all planes.
 """
 
 from __future__ import annotations

@@ -1,17 +1,22 @@
-"""The kernel for narrow layers on large maps, where the lanes are pixels of a row and sums are looked up.
+"""The kernel for layers of few channels on large maps: its lanes are pixels of a row, a byte for each.
 
-Popcount compares words of 32 channels. Layers of fewer waste part of each, and their cells are soon done: most of the
-time goes into what is done once for each cell. Here a lane is a byte, for one pixel.
+The package's docstring says what S, bounds and flips are.
 
-Four channels of one pixel add to S (see ``kernels``) the sum of (w ? n - q : q). Their four weights are one of 16
-patterns: the 16 sums are made once for each pixel and serve all filters and all nine taps. A filter then adds, for each
-tap and every four channels, the sums that its pattern selects: one load and one addition for 32 pixels. The neighbours'
-sums are the same bytes, loaded one byte further on: a *slot*, a cache line, holds the sums of 64 pixels for one
-pattern, so that the three columns of a kernel are loads at 0, 1 and 2, and at 30, 31 and 32, and none straddles two
-lines. 62 columns are convolved from a slot.
+Popcount compares words of 32 channels. Where there are fewer, a part of each word is wasted, and most of the time goes
+into what is done once for each cell: storing, comparing, packing. This kernel does that for many cells at once.
 
-A byte holds few additions. After a *run* of them the even and the odd pixels go on in two vectors of int16, which is
-where the 2x2 max pool wants them: it is the minimum of even and odd, and of two rows.
+**Slots.** Four channels of a pixel add to S, for each of them, q where the weight is -1 and n - q where it is +1. Their
+four weights are one of 16 patterns. The 16 sums are made once for each pixel, and all filters use them at all nine
+places of the kernel that hold the pixel. A slot is a cache line, 64 bytes: the sums of 64 pixels of a row for one
+pattern. A filter adds up slots: for every four channels of every row and column of its kernel that of its pattern, one
+load and one addition for 32 pixels. The column is where the load begins, since the sums of the neighbours on the right
+are the same bytes, one byte further on. 62 pixels of a slot have both neighbours in it; so 62 columns are convolved
+from it, by loads of 32 bytes at 0, 1 and 2 for the first of them and at 30, 31 and 32 for the last. No load
+straddles two cache lines.
+
+**Runs.** A byte holds the sum of a few slots. After a run of these the bytes are added to two vectors of int16, of the
+even and of the odd pixels (``vectors.pairs_and_odd`` says how). That suits the 2x2 max pool: it is the minimum of S
+over even and odd pixels and over two rows.
 """
 
 from __future__ import annotations
