@@ -37,8 +37,8 @@ CLOSED = {
 #: Heavy libraries and the only places that import them.
 CONFINED = {
     "torch": ("tinier_yolo/training/",),
-    "numba": ("tinier_yolo/runtime/kernels", "tinier_yolo/benchmark/peak.py"),
-    "llvmlite": ("tinier_yolo/runtime/kernels", "tinier_yolo/benchmark/peak.py"),
+    "numba": ("tinier_yolo/runtime/kernels/", "tinier_yolo/benchmark/peak.py"),
+    "llvmlite": ("tinier_yolo/runtime/kernels/", "tinier_yolo/benchmark/peak.py"),
     "onnx": ("tinier_yolo/export/onnx.py",),
     "cv2": (
         "tinier_yolo/media/",

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tests.networks import REGION, Block, ifq_cfg, random_image, random_parameters, random_program
-from tests.runtime.test_kernels import TWINS
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.datasets.labels import load_image_list
 from tinier_yolo.detection.letterbox import Letterbox
@@ -21,8 +20,8 @@ from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.fixed_point import FixedPoint
 from tinier_yolo.quantization.float64 import evaluate
 from tinier_yolo.runtime import engine as engine_module
-from tinier_yolo.runtime import kernels_image, kernels_parallel
 from tinier_yolo.runtime.engine import Engine
+from tinier_yolo.runtime.kernels.image.kernels import convolve_image
 from tinier_yolo.shipped import default_model
 
 
@@ -92,7 +91,7 @@ def test_any_memory_layout_of_the_image_will_do() -> None:
     frozen.flags.writeable = False
     for same in (np.asfortranarray(image), image[::-1].copy()[::-1], np.repeat(image, 2, axis=1)[:, ::2], frozen):
         np.testing.assert_array_equal(engine.run(same), expected)
-    compiled: Any = kernels_image.convolve_image
+    compiled: Any = convolve_image
     assert len(compiled.signatures) == 1
 
 
@@ -111,8 +110,8 @@ def test_buffers_are_made_once_for_a_size_and_a_few_sizes_are_kept() -> None:
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_several_threads_give_the_same(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels_parallel, "usable_threads", lambda wanted: wanted)
-    monkeypatch.setattr(kernels_parallel, "set_threads", lambda wanted: wanted)
+    monkeypatch.setattr("tinier_yolo.runtime.kernels.threads.usable_threads", lambda wanted: wanted)
+    monkeypatch.setattr("tinier_yolo.runtime.kernels.threads.set_threads", lambda wanted: wanted)
     rng = np.random.default_rng(7)
     text = ifq_cfg([Block(9, pool=(2, 2)), Block(35, pool=(2, 1)), Block(20, bits=3), Block(8, pool=(2, 2))], 96, 64)
     for channels in (3, 4):
@@ -124,10 +123,6 @@ def test_several_threads_give_the_same(threads: int, monkeypatch: pytest.MonkeyP
         expected, expected_output = Engine(program).run_maps(image)
         for found, wanted in zip([*maps, output], [*expected, expected_output], strict=True):
             np.testing.assert_array_equal(found, wanted)
-
-
-def test_every_kernel_has_a_parallel_form() -> None:
-    assert {kernel.__name__ for kernel in kernels_parallel.PARALLEL} == set(TWINS)
 
 
 def test_what_is_no_image_for_the_network_is_refused() -> None:

@@ -22,7 +22,7 @@ RUN = """
 import sys
 import numpy as np
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.kernels_cache import cache_folder
+from tinier_yolo.runtime.kernels.compile import cache_folder
 from tinier_yolo.ifq.program import Program
 np.save(sys.argv[3], Engine(Program.load(sys.argv[1])).run(np.load(sys.argv[2])))
 print(cache_folder())
@@ -81,7 +81,7 @@ def read_only_package(root: Path, tmp_path: Path) -> Path:
     """A copy of the package that nobody can write to: a file stands where the cache's folder would."""
     folder = tmp_path / "install"
     shutil.copytree(root / "tinier_yolo", folder / "tinier_yolo", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "tinier_yolo/runtime/__pycache__").touch()
+    (folder / "tinier_yolo/runtime/kernels/__pycache__").touch()
     return folder
 
 

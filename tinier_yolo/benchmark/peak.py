@@ -11,24 +11,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime import kernels_image_vectors
-from tinier_yolo.runtime.kernels_cache import cache_folder, kernel
-from tinier_yolo.runtime.kernels_image import COLUMNS as _COLUMNS
-from tinier_yolo.runtime.kernels_lookup_vectors import BITS
-from tinier_yolo.runtime.kernels_vectors import (
-    BURST,
-    COUNTS_WORDS,
-    add,
-    add_mismatches,
-    begin_burst,
-    end_burst,
-    keep,
-    load,
-    store,
-    target,
-    zeros,
-)
-from tinier_yolo.runtime.packing import LANES, aligned
+from tinier_yolo.runtime.kernels.compile import cache_folder, kernel
+from tinier_yolo.runtime.kernels.image.kernels import COLUMNS as _COLUMNS
+from tinier_yolo.runtime.kernels.lookup.vectors import BITS
+from tinier_yolo.runtime.kernels.packing import LANES
+from tinier_yolo.runtime.kernels.popcount.vectors import BURST, COUNTS_WORDS, add_mismatches, begin_burst, end_burst
+from tinier_yolo.runtime.kernels.vectors import INT16X32, INT32X16, add, keep, load, pointer, store, target, zeros
+from tinier_yolo.runtime.maps import aligned
 
 #: Binary products in one xor, popcount and add: 16 filters, 32 bits.
 PRODUCTS = 32 * LANES
@@ -38,11 +27,11 @@ _ALL_BITS = np.uint32(0xFFFFFFFF)
 
 @kernel
 def _spin(words: NDArray[np.int32], source: NDArray[np.uint8], bursts: int) -> None:
-    s0, s1, s2, s3 = zeros(), zeros(), zeros(), zeros()
+    s0, s1, s2, s3 = zeros(INT32X16), zeros(INT32X16), zeros(INT32X16), zeros(INT32X16)
     for _ in range(bursts):
         c0, c1, c2, c3 = begin_burst(s0), begin_burst(s1), begin_burst(s2), begin_burst(s3)
         for step in range(min(BURST, _STEPS)):
-            w = load(words, (step & 7) * 16)
+            w = load(INT32X16, words, (step & 7) * 16)
             c0 = add_mismatches(c0, w, source, 0, _ALL_BITS)
             c1 = add_mismatches(c1, w, source, 4, _ALL_BITS)
             c2 = add_mismatches(c2, w, source, 8, _ALL_BITS)
@@ -63,16 +52,15 @@ def popcount_peak(runs: int = 30) -> float:
 @kernel
 def _sweep(samples: NDArray[np.int16], rounds: int) -> None:
     # Four streams of loads and additions, from what the first-level cache holds.
-    start = kernels_image_vectors.address(samples)
-    s0 = s1 = s2 = s3 = kernels_image_vectors.zeros()
+    start = pointer(samples)
+    s0 = s1 = s2 = s3 = zeros(INT16X32)
     for step in range(rounds):
         at = (step & 15) * 4 * _COLUMNS
-        s0 = kernels_image_vectors.add(s0, kernels_image_vectors.load(start, at))
-        s1 = kernels_image_vectors.add(s1, kernels_image_vectors.load(start, at + _COLUMNS))
-        s2 = kernels_image_vectors.add(s2, kernels_image_vectors.load(start, at + 2 * _COLUMNS))
-        s3 = kernels_image_vectors.add(s3, kernels_image_vectors.load(start, at + 3 * _COLUMNS))
-    total = kernels_image_vectors.add(kernels_image_vectors.add(s0, s1), kernels_image_vectors.add(s2, s3))
-    kernels_image_vectors.store(start, 0, total)
+        s0 = add(s0, load(INT16X32, start, at))
+        s1 = add(s1, load(INT16X32, start, at + _COLUMNS))
+        s2 = add(s2, load(INT16X32, start, at + 2 * _COLUMNS))
+        s3 = add(s3, load(INT16X32, start, at + 3 * _COLUMNS))
+    store(start, 0, add(add(s0, s1), add(s2, s3)))
     keep(samples)
 
 

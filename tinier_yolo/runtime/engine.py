@@ -78,7 +78,7 @@ class Engine:
     def _run(self, plan: Plan, image: Bytes) -> Int32:
         threads = self.threads
         if threads > 1:
-            from tinier_yolo.runtime.kernels_parallel import set_threads
+            from tinier_yolo.runtime.kernels.threads import set_threads
 
             threads = set_threads(threads)  # Numba keeps the number for each calling thread.
         return plan.run(image, threads)
@@ -98,6 +98,6 @@ class Engine:
 def _usable(threads: int) -> int:
     if threads == 1:
         return 1
-    from tinier_yolo.runtime.kernels_parallel import usable_threads
+    from tinier_yolo.runtime.kernels.threads import usable_threads
 
     return usable_threads(threads)

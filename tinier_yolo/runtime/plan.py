@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.ifq.tensors import IMAGE_BITS
-from tinier_yolo.runtime.packing import PackedImageLayer, PackedOutput, PackedWeights
-from tinier_yolo.runtime.steps import PackedLayer, PackedMap, Step, image_step, layer_steps, output_step, pack_step
+from tinier_yolo.runtime.kernels.select import PackedLayer, PackedOutputLayer
+from tinier_yolo.runtime.kernels.step import Step
+from tinier_yolo.runtime.maps import MapLayout, PackedMap
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -19,29 +20,29 @@ Int32 = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class PackedProgram:
-    """A program in the kernels' layouts, for every size of image."""
+    """A program whose layers are packed for the kernels: once, for images of every size."""
 
     program: Program
     layers: tuple[PackedLayer, ...]
-    output_weights: PackedWeights
-    output: PackedOutput
+    output: PackedOutputLayer
 
     @classmethod
     def of(cls, program: Program) -> PackedProgram:
         """Pack a program."""
         layers = tuple(PackedLayer(layer) for layer in program.layers)
-        return cls(program, layers, PackedWeights.of(program.output), PackedOutput.of(program.output))
+        return cls(program, layers, PackedOutputLayer.of(program.output))
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The steps of a program for one size of image.
+    """What runs a program on images of one size: kernel calls, and the memory that they read and write.
 
     Attributes:
-        steps: to be run in order.
+        steps: the kernel calls, in order.
         maps: the output map of each quantised layer.
-        result: the last layer's, int32 [cell][filter], with more of both than there are.
-        shape: what of it counts: channels, height, width.
+        result: what the last convolution writes, int32 [cell][filter]. It has rows for whole quads of cells and columns
+            for whole vectors of filters: more than the output map has.
+        shape: the shape of the output map: channels, height, width.
     """
 
     steps: tuple[Step, ...]
@@ -59,25 +60,19 @@ class Plan:
         """
         program = packed.program
         image, *outputs, shape = program.shapes(height, width)
-        # A map has the border of zeros that the convolution after it asks for.
+        # A map has a border of zeros as wide as the padding of the convolution that reads it.
         first, *borders = (layer.convolution.padding for layer in (*program.layers, program.output))
         steps: list[Step] = []
         maps: list[PackedMap] = []
-        source: PackedMap | None = None
-        if not packed.layers or not PackedImageLayer.fits(packed.layers[0].layer, image):
-            source = PackedMap.of(image, IMAGE_BITS, first)
-            steps.append(pack_step(source))
+        read = PackedMap(MapLayout(image, IMAGE_BITS, first))
         for number, (layer, made, border) in enumerate(zip(packed.layers, outputs, borders, strict=True)):
-            target = PackedMap.of(made, layer.layer.bits, border)
-            if source is None:
-                steps.append(image_step(layer, image, target))
-            else:
-                steps.extend(layer_steps(number, layer, source, target))
-            maps.append(target)
-            source = target
-        assert source is not None, "the image was packed, or the first layer has made a map of it"
-        result, step = output_step(len(packed.layers), program.output, packed.output_weights, packed.output, source)
-        return cls((*steps, step), tuple(maps), result, shape)
+            write = PackedMap(MapLayout(made, layer.layer.bits, border))
+            steps += [replace(step, layer=number) for step in layer.steps(read, write)]
+            maps.append(write)
+            read = write
+        result, last = packed.output.steps(read)
+        steps += [replace(step, layer=len(packed.layers)) for step in last]
+        return cls(tuple(steps), tuple(maps), result, shape)
 
     @property
     def scratch_bytes(self) -> int:
@@ -86,7 +81,7 @@ class Plan:
 
     @property
     def map_bytes(self) -> int:
-        """The memory of all maps: those of the layers, the unpooled and the packed image's, and the output's."""
+        """The memory of all maps: the layers' outputs, those before a pool of its own, the packed image, the result."""
         return sum(step.target.data.nbytes for step in self.steps if step.target) + self.result.nbytes
 
     def run(self, image: Bytes, threads: int = 1) -> Int32:

@@ -1,0 +1,1 @@
+"""The first layer, from the bytes of an image."""

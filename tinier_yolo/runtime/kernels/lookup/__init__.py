@@ -1,0 +1,1 @@
+"""Wide layers: sums looked up in tables."""

@@ -1,0 +1,1 @@
+"""Sums from counted bits: any layer."""

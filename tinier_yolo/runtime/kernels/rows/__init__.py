@@ -1,0 +1,1 @@
+"""Narrow layers on large maps: pixels in the lanes."""
