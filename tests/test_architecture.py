@@ -47,6 +47,7 @@ CONFINED = {
         "tinier_yolo/detection/letterbox.py",
         "tinier_yolo/runtime/float_engine.py",
         "tinier_yolo/training/augment.py",
+        "tinier_yolo/training/preview.py",
         "tinier_yolo/training/dataset.py",
     ),
 }
