@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = ["errors", "files", "darknet", "quantization", "runtime", "detection", "media", "cli"]
 #: Beside the row: what they may import of the package.
 BESIDE = {
-    "training": {"errors", "files", "darknet", "quantization", "detection"},
+    "training": {"errors", "files", "darknet", "quantization", "runtime", "detection"},
     "eval": {"errors", "files", "darknet", "detection", "media"},
 }
 #: Heavy libraries and the only places that import them.
 CONFINED = {
     "torch": ("tinier_yolo/training/",),
-    "numba": ("tinier_yolo/runtime/kernels",),
-    "llvmlite": ("tinier_yolo/runtime/kernels",),
+    "numba": ("tinier_yolo/runtime/kernels", "tinier_yolo/training/fused_kernels"),
+    "llvmlite": ("tinier_yolo/runtime/kernels", "tinier_yolo/training/fused_kernels"),
     "onnx": ("tinier_yolo/runtime/onnx_graph.py",),
     "cv2": (
         "tinier_yolo/media/",

@@ -39,6 +39,7 @@ from tinier_yolo.training.dataset import Batch, TrainingSet, ValidationSet
 from tinier_yolo.training.devices import Processes, autocast_for, choose_device, choose_precision
 from tinier_yolo.training.history import History, draw_curves
 from tinier_yolo.training.initialize import load_initial
+from tinier_yolo.training.memory import keep_memory
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.portable import portable
 from tinier_yolo.training.region_loss import RegionLoss, expect_background, region_loss
@@ -67,6 +68,7 @@ class TrainingOptions:
         log_every: iterations between two rows of the CSV.
         keep_every: iterations between two checkpoints, validations and .weights snapshots; of ``log_every`` a multiple.
         norm_batches: batches by which the batch-norm statistics are estimated anew at the end.
+        fused: on a CPU, take what stands behind a convolution as one operation (:mod:`tinier_yolo.training.fused`).
     """
 
     data: Path
@@ -82,6 +84,7 @@ class TrainingOptions:
     log_every: int = 20
     keep_every: int = 200
     norm_batches: int = 40
+    fused: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,9 @@ class Trainer:
         self.device = choose_device(options.device, processes)
         self.precision = choose_precision(options.precision, self.device)
         self._load_data()
-        self.model = DarknetModel(network)
+        if self.device.type == "cpu":
+            keep_memory()
+        self.model = DarknetModel(network, options.fused)
         expect_background(self.model)
         self.average = copy.deepcopy(self.model)
         self.optimizer = _optimizer(self.model, network)
@@ -151,7 +156,8 @@ class Trainer:
                 self.next = iteration + 1
                 bar.update()
                 if self.next % options.log_every == 0 or self.next == net.max_batches:
-                    bar.set_postfix_str(self._log(sums))
+                    rate = (bar.format_dict["rate"] or 0) * net.batch
+                    bar.set_postfix_str(f"{self._log(sums)}, {rate:.0f} images/s")
                     sums.clear()
                 if self.next % options.keep_every == 0 or self.next == net.max_batches:
                     self._keep()
@@ -371,7 +377,7 @@ def _optimizer(model: DarknetModel, network: Network) -> torch.optim.Optimizer:
     groups = [{"params": decayed, "weight_decay": net.decay}, {"params": free, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if net.adam:
-        return torch.optim.AdamW(groups, lr=net.learning_rate)
+        return torch.optim.AdamW(groups, lr=net.learning_rate, fused=True)
     return torch.optim.SGD(groups, lr=net.learning_rate, momentum=net.momentum)
 
 
