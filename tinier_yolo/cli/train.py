@@ -22,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     parser.add_argument("--workers", type=whole, default=1, help="processes that load images (default 1)")
     parser.add_argument("--threads", type=whole, default=0, help="PyTorch's CPU threads (default: its own choice)")
+    parser.add_argument(
+        "--no-fused", dest="fused", action="store_false", help="PyTorch's own layers only (slower on a CPU)"
+    )
     parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--keep-every", type=count, default=200, help="iterations between checkpoints (default 200)")
     parser.add_argument("--log-every", type=count, default=20, help="iterations between rows of the CSV (default 20)")
@@ -85,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         "workers",
         "threads",
         "seed",
+        "fused",
     )
     views = Views.of(network.options, network.region.jitter)
     given = {name: getattr(args, name) for name in ("scenes", "mosaic")}

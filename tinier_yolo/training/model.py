@@ -31,6 +31,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.quantization.float64 import IMAGE_STEP
 from tinier_yolo.quantization.hwgq import quantizer_for
+from tinier_yolo.training.fused import Chain, Quantization
 from tinier_yolo.training.quantizers import binary_sign, filter_scale, quantize_levels
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -39,6 +40,8 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": functional.relu,
     "logistic": torch.sigmoid,
 }
+#: Activations that can be fused -> the slope of negative values.
+_SLOPES = {"linear": 1.0, "leaky": LEAKY_SLOPE, "relu": 0.0}
 #: Our names of a batch normalisation's arrays -> PyTorch's.
 _BATCH_NORM = {"biases": "bias", "scales": "weight", "means": "running_mean", "variances": "running_var"}
 
@@ -57,13 +60,17 @@ class Weighted(nn.Module):
         self.biases = None if self.norm else nn.Parameter(torch.zeros(shapes["biases"]), not followed_by_batch_norm)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        return self.finish(self.product(x))
+
+    def product(self, x: Tensor) -> Tensor:
+        """The layer's output before batch normalisation and activation."""
         if self.layer.binary:
-            y = self._binary_product(x)
-        else:
-            y = self._product(x * self.scale if self.scale != 1 else x, self.weights, self.biases)
-        if self.norm is not None:
-            y = self.norm(y)
-        return _ACTIVATIONS[self.layer.activation](y)
+            return self._binary_product(x)
+        return self._product(x * self.scale if self.scale != 1 else x, self.weights, self.biases)
+
+    def finish(self, y: Tensor) -> Tensor:
+        """Batch normalisation and activation of :meth:`product`."""
+        return _ACTIVATIONS[self.layer.activation](y if self.norm is None else self.norm(y))
 
     def _binary_product(self, x: Tensor) -> Tensor:
         signs = binary_sign(self.weights)
@@ -96,12 +103,14 @@ class DarknetModel(nn.Module):
     """The module of a network; one child a layer, in cfg order.
 
     ``forward`` takes images as uint8 (n, 3, height, width) RGB, or any float tensor of the same values 0..255, and
-    gives the last map, float (n, channels, h, w), before the region's decode.
+    gives the last map, float (n, channels, h, w), before the region's decode. In training the chain behind a
+    convolution is one operation (:mod:`tinier_yolo.training.fused`) where it can be, unless ``fused`` is False.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, fused: bool = True) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.fused = network, fused
+        self._chains = [chain_behind(network.layers, index) for index in range(len(network.layers))]
         self.children_of_layers = nn.ModuleList()
         scale = IMAGE_STEP
         for index, layer in enumerate(network.layers):
@@ -111,9 +120,22 @@ class DarknetModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:  # noqa: D102
         x = images.float() if images.dtype == torch.uint8 else images
-        for module in self.children_of_layers:
-            x = module(x)
+        index = 0
+        while index < len(self.children_of_layers):
+            x, index = self._step(x, index)
         return x
+
+    def _step(self, x: Tensor, index: int) -> tuple[Tensor, int]:
+        """The output of a layer, or of all that is fused with it, and the index of the next layer."""
+        module, link = self.children_of_layers[index], self._chains[index]
+        if link is None or not (self.fused and self.training) or not isinstance(module, Weighted):
+            return module(x), index + 1
+        chain, length = link
+        y = module.product(x)
+        norm = module.norm if module.norm is not None else self.children_of_layers[index + length - 2]
+        if not isinstance(norm, Norm) or not chain.takes(y):
+            return module.finish(y), index + 1
+        return chain(y, norm), index + length
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """The output of every layer, in order."""
@@ -195,6 +217,29 @@ def batch_norm_after(layers: tuple[Layer, ...], index: int) -> int | None:
             if not isinstance(layers[later], MaxPool):
                 break
     return None
+
+
+def chain_behind(layers: tuple[Layer, ...], index: int) -> tuple[Chain, int] | None:
+    """What can be fused behind a convolution, and how many layers that makes with it; None if nothing can."""
+    layer, rest = layers[index], list(layers[index + 1 :])
+    if not isinstance(layer, Convolutional) or layer.activation not in _SLOPES:
+        return None
+    pool = rest[0] if rest and isinstance(rest[0], MaxPool) else None
+    if pool is not None and (pool.size != 2 or pool.stride > 2 or pool.padding > 1):
+        if not layer.batch_normalize:
+            return None
+        pool = None
+    stride, padding = (pool.stride, pool.padding) if pool is not None else (0, 0)
+    pools = int(pool is not None)
+    if layer.batch_normalize:
+        return Chain(stride, padding, _SLOPES[layer.activation]), 1 + pools
+    norm, activation = [*rest[pools : pools + 2], None, None][:2]
+    if layer.activation != "linear" or not isinstance(norm, BatchNorm) or not isinstance(activation, Activation):
+        return None
+    if activation.activation != "hwgq":
+        return None
+    quantizer = quantizer_for(activation.bits, activation.quantizer)
+    return Chain(stride, padding, Quantization(tuple(quantizer.thresholds), quantizer.step)), 3 + pools
 
 
 def _module(layer: Layer, scale: float, followed_by_batch_norm: bool) -> tuple[nn.Module, float]:

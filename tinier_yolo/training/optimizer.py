@@ -23,5 +23,5 @@ def make_optimizer(model: DarknetModel) -> torch.optim.Optimizer:
     groups = [{"params": decayed, "weight_decay": net.decay}, {"params": free, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if net.adam:
-        return torch.optim.AdamW(groups, lr=net.learning_rate)
+        return torch.optim.AdamW(groups, lr=net.learning_rate, fused=True)
     return torch.optim.SGD(groups, lr=net.learning_rate, momentum=net.momentum)

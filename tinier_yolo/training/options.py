@@ -31,6 +31,7 @@ class TrainingOptions:
         log_every: iterations between two rows of the CSV.
         keep_every: iterations between two checkpoints, validations and .weights snapshots; of ``log_every`` a multiple.
         norm_batches: batches by which the batch-norm statistics are estimated anew at the end.
+        fused: on a CPU, take what stands behind a convolution as one operation (:mod:`tinier_yolo.training.fused`).
         views: how images are shown; None takes what the cfg says.
         augmentation: how their pixels are changed; None takes what the cfg says.
     """
@@ -50,6 +51,7 @@ class TrainingOptions:
     log_every: int = 20
     keep_every: int = 200
     norm_batches: int = 40
+    fused: bool = True
     views: Views | None = None
     augmentation: Augmentation | None = None
 

@@ -36,10 +36,10 @@ class RunState:
         finished: whether the run had come to its end.
     """
 
-    def __init__(self, network: Network, device: torch.device) -> None:
+    def __init__(self, network: Network, device: torch.device, fused: bool) -> None:
         """Random weights that find no face anywhere."""
         self.network = network
-        self.model = DarknetModel(network)
+        self.model = DarknetModel(network, fused)
         expect_background(self.model)
         self.average = copy.deepcopy(self.model)
         self.optimizer = make_optimizer(self.model)

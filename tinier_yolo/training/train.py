@@ -29,6 +29,7 @@ from tinier_yolo.training.folder import locked, refuse_old_run
 from tinier_yolo.training.history import History, draw_curves
 from tinier_yolo.training.initialize import load_initial
 from tinier_yolo.training.measure import TRAINING_COLUMNS, VALIDATION_COLUMNS, means, numbers_of, validate
+from tinier_yolo.training.memory import keep_memory
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.options import TrainingOptions, TrainingResult
 from tinier_yolo.training.preview import compare_heights, heights_table
@@ -72,7 +73,9 @@ class Run:
         self.precision = choose_precision(options.precision, self.device)
         self.feed = Feed.load(network, options, processes)
         self.identity = run_identity(network, self.feed, options.seed)
-        self.state = RunState(network, self.device)
+        if self.device.type == "cpu":
+            keep_memory()
+        self.state = RunState(network, self.device, options.fused)
 
     # ------------------------------------------------------------------------------------------ preparation
 
@@ -121,7 +124,8 @@ class Run:
                 sums.update(self.step(model, batches, iteration))
                 bar.update()
                 if state.next % options.log_every == 0 or state.next == end:
-                    bar.set_postfix_str(self._log(sums))
+                    rate = (bar.format_dict["rate"] or 0) * self.network.options.batch
+                    bar.set_postfix_str(f"{self._log(sums)}, {rate:.0f} images/s")
                     sums.clear()
                 if state.next % options.keep_every == 0 or state.next == end:
                     self._keep()

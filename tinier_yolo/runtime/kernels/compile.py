@@ -95,13 +95,16 @@ def _writable(folder: Path) -> bool:
 
 
 def sources() -> list[Path]:
-    """What is compiled: the kernels and vectors of every family, what they share, and how they are compiled.
+    """What is compiled: kernels and vectors of every family and of training, what they share, how they are compiled.
 
     How layers are packed and which kernels they get is not among it.
     """
     folder = Path(__file__).parent
     shared = [folder / name for name in ("compile.py", "threads.py", "vectors.py")]
-    return sorted([*shared, *folder.glob("*/kernels.py"), *folder.glob("*/vectors.py")])
+    training = folder.parents[1] / "training"
+    return sorted(
+        [*shared, *folder.glob("*/kernels.py"), *folder.glob("*/vectors.py"), *training.glob("fused_kernels*.py")]
+    )
 
 
 def _digest() -> str:
