@@ -120,6 +120,7 @@ class Filters(NamedTuple):
         bounds: int16 [filter][n]: level = how many of its filter's n bounds S is below.
         flips: int16 [filter / 16]: ones where the level is reversed.
         number: how many filters there are.
+        size: rows of the convolution's kernel, 3. LLVM would unroll a loop over a number that it knew.
     """
 
     terms: Int64
@@ -128,6 +129,7 @@ class Filters(NamedTuple):
     bounds: Int16
     flips: Int16
     number: int
+    size: int
 
 
 class Target(NamedTuple):
@@ -162,6 +164,7 @@ class _Sums(NamedTuple):
     terms: Pointer
     run: int
     runs: int
+    size: int
 
 
 class _Cells(NamedTuple):
@@ -196,7 +199,7 @@ def convolve_rows(*arguments: Any) -> None:
                 _make_sums(read, at, source.plane, source.planes, source.cell, memory, to)
                 made += 1
             cell = target.origin + row * target.row + left // 2 * target.cell
-            sums = _Sums(memory, row_size, 2 * row, pointer(filters.terms), filters.run, filters.runs)
+            sums = _Sums(memory, row_size, 2 * row, pointer(filters.terms), filters.run, filters.runs, filters.size)
             cells = _Cells(pointer(target.data), cell, count, target.plane, target.planes, target.cell)
             for group in range(filters.flips.size):
                 flip, filter_ = item(filters.flips, group), 16 * group
@@ -282,21 +285,21 @@ def _pooled_sums(sums: _Sums, f: int, both: bool) -> tuple[Vector, Vector]:
     # The least S of each cell's four windows: the first 16 cells and, if `both`, those from the 15th on. a and c are
     # the upper row of windows, b and d the lower one.
     row, row_size, run, runs = sums.row, sums.row_size, sums.run, sums.runs
-    term = f * 3 * run * max(runs, 1)
+    term = advance(sums.terms, f * 3 * run * max(runs, 1))
     a, b, c, d = zeros(INT8X32), zeros(INT8X32), zeros(INT8X32), zeros(INT8X32)
     wide_a = wide_b = wide_c = wide_d = (zeros(INT16X16), zeros(INT16X16))
-    for y in range(row, row + 3):
+    for y in range(row, row + sums.size):
         upper = advance(sums.memory, _SLOTS + (y & _ROWS - 1) * row_size)
         lower = advance(sums.memory, _SLOTS + (y + 1 & _ROWS - 1) * row_size)
         for _ in range(max(runs, 1)):
             for _ in range(run):
-                three = item(sums.terms, term)
+                three = item(term, 0)
                 for column in range(3):
                     at = (three >> 16 * column & 0xFFFF) + column
                     a, b = _add(a, upper, at), _add(b, lower, at)
                     if both:
                         c, d = _add(c, upper, at + _SECOND), _add(d, lower, at + _SECOND)
-                term += 1
+                term = advance(term, 1)
             if runs != 0:
                 wide_a, wide_b = _widen(wide_a, a), _widen(wide_b, b)
                 wide_c, wide_d = _widen(wide_c, c), _widen(wide_d, d)

@@ -101,6 +101,7 @@ def pack(layer: QuantizedLayer) -> PackedRows:
         bounds=bounds(layer).astype(np.int16).reshape(-1),
         flips=np.packbits(np.pad(layer.flips, (0, -filters % LANES)), bitorder="little").view("<i2"),
         number=filters,
+        size=size,
     )
     return PackedRows(layer, made)
 
