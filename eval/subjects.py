@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from eval.peers import HaarCascade, YuNet
-from eval.run import NMS, THRESH, Subject
+from eval.run import Subject
 from tinier_yolo.bulk.local import FaceDetector
+from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import PathLike, UsageError
-
-#: Where the heights of faces are told for a detector that has no network size of its own.
-DEFAULT_SIZE = 416
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def peer(kind: str, model: PathLike | None = None, *, name: str | None = None, *
     details: dict[str, Any] = {"detector": kind, **(model_details(model) if model else {})}
     if kind != "haar":  # which has neither threshold
         details.update(_thresholds(how))
-    return Chosen(_subject(name or kind, make(), make, details, how), (DEFAULT_SIZE, DEFAULT_SIZE), letter_box=True)
+    return Chosen(_subject(name or kind, make(), make, details, how), (NETWORK_SIZE, NETWORK_SIZE), letter_box=True)
 
 
 def _subject(
@@ -93,7 +91,7 @@ def _subject(
 
 
 def _thresholds(how: Mapping[str, Any]) -> dict[str, float]:
-    return {"thresh": how.get("thresh", THRESH), "nms": how.get("nms", NMS)}
+    return {"thresh": how.get("thresh", EVALUATION_THRESH), "nms": how.get("nms", NMS)}
 
 
 def model_details(path: PathLike) -> dict[str, Any]:

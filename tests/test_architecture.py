@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Rows of folders and modules. Each imports from itself and from the rows above, not from the others of its row.
 ROWS = (
     ("errors",),
-    ("files", "output_folder", "shipped"),
+    ("files", "output_folder", "shipped", "defaults"),
     ("darknet", "datasets"),
     ("ifq",),
     ("quantization", "export"),
@@ -49,6 +49,7 @@ CONFINED = {
         "tinier_yolo/training/augment.py",
         "tinier_yolo/training/preview.py",
         "tinier_yolo/training/dataset.py",
+        "tinier_yolo/training/preview.py",
     ),
 }
 

@@ -21,7 +21,7 @@ from eval.plots import Line, plot_roc, read_compared
 from eval.report import Source, write_json
 from eval.roc import IMAGES_PER_FALSE_POSITIVE, Roc, write_continuous, write_discrete
 from eval.run import Subject, read_sizes, run_detector
-from eval.subjects import DEFAULT_SIZE
+from tinier_yolo.defaults import NETWORK_SIZE
 from tinier_yolo.detection.formats.fddb import read_fddb, write_fddb
 from tinier_yolo.errors import PathLike, UsageError
 
@@ -114,7 +114,7 @@ def evaluate(request: Request) -> FddbResult:
         sizes=load_sizes(sizes) if sizes else None,
         root=root,
         compare=request.compare,
-        errors=ErrorOptions((DEFAULT_SIZE, DEFAULT_SIZE)) if request.errors else None,
+        errors=ErrorOptions((NETWORK_SIZE, NETWORK_SIZE)) if request.errors else None,
     )
 
 

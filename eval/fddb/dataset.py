@@ -100,10 +100,10 @@ def load_detections(path: PathLike, fddb: FddbSet) -> dict[str, NDArray[np.float
     Images of the annotations that are not evaluated are left aside.
 
     Raises:
-        DetectionsError: as :func:`read_fddb`; or an image twice, an image that the annotations do not know, or none of
+        DataError: as :func:`read_fddb`; or an image twice, an image that the annotations do not know, or none of
             the set's images.
     """
-    records = index_records(read_fddb(path), DetectionsError)
+    records = index_records(read_fddb(path))
     for record in records.values():
         if record.name not in fddb.known:
             expected = "a name of the annotations, without .jpg"

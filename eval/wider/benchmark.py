@@ -111,9 +111,9 @@ def load_detections(folder: PathLike, wider: WiderSet) -> dict[str, NDArray[np.f
     """Read a folder of ``EVENT/NAME.txt``.
 
     Raises:
-        DetectionsError: as :func:`read_wider`; or a file of an image that the ground truth does not know.
+        DataError: as :func:`read_wider`; or a file of an image that the ground truth does not know.
     """
-    records = index_records(read_wider(folder), DetectionsError)
+    records = index_records(read_wider(folder))
     for name, record in records.items():
         if name not in wider.images:
             raise DetectionsError("detections for an unknown image", path=record.path, expected="EVENT/NAME.txt")

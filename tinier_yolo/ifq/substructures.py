@@ -150,7 +150,7 @@ def _other_length(layers: Sequence[Layer], start: int) -> int:
 
 
 def _is_quantizer(layer: Layer) -> bool:
-    return isinstance(layer, Activation) and layer.activation == "hwgq"
+    return isinstance(layer, Activation) and layer.quantizes
 
 
 def _only(layers: Sequence[Layer], kind: type[LayerT]) -> LayerT | None:

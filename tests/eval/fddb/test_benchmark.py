@@ -142,7 +142,7 @@ def test_bad_lists(folder: Path, text: str, told: str) -> None:
 )
 def test_bad_detections(folder: Path, text: str, told: str) -> None:
     (folder / "found.txt").write_text(text)
-    with pytest.raises(DetectionsError, match=told):
+    with pytest.raises(DataError, match=told):
         load_detections(folder / "found.txt", FddbSet.load(folder / "folds"))
 
 

@@ -13,10 +13,10 @@ from eval.fddb.errors import judge, judge_all
 from eval.fddb.overlap import ellipse_boxes, ellipse_mask
 from eval.report import Source
 from eval.run import Subject
-from eval.subjects import DEFAULT_SIZE
 from tests.eval.fakes import BrightDetector, draw
 from tests.eval.fddb.test_protocol import IMAGES, SIZE, Pairs, run
 from tinier_yolo.datasets.fddb import FddbImage
+from tinier_yolo.defaults import NETWORK_SIZE
 
 
 @settings(max_examples=100, deadline=None)
@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_run_and_its_files_tell_the_same_errors(folder: Path) -> None:
-    fddb, options = FddbSet.load(folder / "folds"), ErrorOptions((DEFAULT_SIZE, DEFAULT_SIZE))
+    fddb, options = FddbSet.load(folder / "folds"), ErrorOptions((NETWORK_SIZE, NETWORK_SIZE))
     subject = Subject("bright", BrightDetector)
     result = evaluate_detector(fddb, subject, folder / "images", folder / "out", errors=options)
     assert result.errors is not None
