@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.defaults import EVALUATION_THRESH, NMS
+from tinier_yolo.detection.boxes import xywh_to_xyxy
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.errors import PathLike, UsageError
 
@@ -82,4 +83,4 @@ class YuNet:
         if faces is None:
             return Detections.empty()
         rows = np.asarray(faces, np.float32).reshape(-1, 15)
-        return Detections.of(np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]]), rows[:, 14]).sorted()
+        return Detections.of(xywh_to_xyxy(rows[:, :4]), rows[:, 14]).sorted()

@@ -14,6 +14,7 @@ from eval.fddb.overlap import Size, ellipse_boxes, overlaps
 from eval.fddb.protocol import find_faces, in_order
 from eval.matching import FALSE_ALARM, is_hit
 from tinier_yolo.datasets.fddb import FddbImage
+from tinier_yolo.detection.boxes import xywh_to_xyxy
 from tinier_yolo.detection.letterbox import Letterbox
 
 
@@ -55,7 +56,7 @@ def judge(
         path,
         scale,
         ellipse_boxes(ellipses),
-        np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]]),
+        xywh_to_xyxy(rows[:, :4]),
         rows[:, 4],
         overlap,
         is_hit(overlap, strict=True),

@@ -23,7 +23,7 @@ from eval.report import Source, write_json, write_precision_recall
 from eval.roc import Roc, write_discrete
 from eval.run import Run, Subject, run_detector
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
-from tinier_yolo.detection.boxes import iou
+from tinier_yolo.detection.boxes import cxcywh_to_xyxy, iou
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError, PathLike
 
@@ -302,5 +302,4 @@ def _panel(name: str, image: LabelledImage, result: ImageResult) -> Panel:
 
 
 def _corners(boxes: NDArray[np.float32], size: Size) -> NDArray[np.float64]:
-    centers, halves = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64) / 2
-    return np.hstack([centers - halves, centers + halves]) * (size * 2)
+    return cxcywh_to_xyxy(boxes.astype(np.float64)) * (size * 2)

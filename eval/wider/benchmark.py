@@ -21,6 +21,7 @@ from eval.wider.protocol import SUBSETS, curves
 from tinier_yolo.bulk.local import progress
 from tinier_yolo.datasets.records import index_records
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
+from tinier_yolo.detection.boxes import xywh_to_xyxy
 from tinier_yolo.detection.formats.wider import read_wider, write_wider
 from tinier_yolo.errors import DetectionsError, PathLike, UsageError
 
@@ -207,9 +208,5 @@ def _draw(out: Path, wider: WiderSet, rows: Rows, drawing: Drawing) -> tuple[str
 
 def _panel(image: WiderImage, path: Path, rows: Rows) -> Panel:
     found = rows.get(image.name, np.empty((0, 5)))
-    faces = _corners(image.boxes)
-    return Panel(image.name, path, _corners(found), found[:, 4], faces[~image.invalid], faces[image.invalid])
-
-
-def _corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:4]])
+    faces = xywh_to_xyxy(image.boxes)
+    return Panel(image.name, path, xywh_to_xyxy(found[:, :4]), found[:, 4], faces[~image.invalid], faces[image.invalid])
