@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.peers import HaarCascade, YuNet
-from eval.run import Subject
 from tinier_yolo.bulk.local import FaceDetector
 from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.eval.peers import HaarCascade, YuNet
+from tinier_yolo.eval.run import Subject
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Chosen:
     """A detector, and the network size at which the heights of faces are told.
 
     Attributes:
-        subject: what :func:`eval.run.run_detector` takes.
+        subject: what :func:`tinier_yolo.eval.run.run_detector` takes.
         network_size: (width, height) in pixels.
         letter_box: whether images keep their aspect ratio there.
     """
@@ -45,7 +45,7 @@ def own_detector(
         cfg: the cfg of the weights.
         size: the network's input; the model's own if None.
         name: the file's name without its ending if None.
-        how: thresh, nms and workers, as of :class:`eval.run.Subject`.
+        how: thresh, nms and workers, as of :class:`tinier_yolo.eval.run.Subject`.
 
     Raises:
         TinierYoloError: the model cannot be loaded.

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.fddb.overlap import Size
 from tinier_yolo.datasets.fddb import FddbFold, FddbImage, load_fddb
 from tinier_yolo.datasets.labels import read_text
 from tinier_yolo.datasets.records import index_records
 from tinier_yolo.detection.formats.fddb import read_fddb
 from tinier_yolo.errors import DataError, DetectionsError, PathLike
+from tinier_yolo.eval.fddb.overlap import Size
 
 #: The whole of FDDB.
 FULL_IMAGES, FULL_FACES = 2845, 5171

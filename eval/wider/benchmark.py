@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.average_precision import PrecisionRecall
-from eval.benchmarks import Request
-from eval.figure import FigureOptions, Panel, draw
-from eval.plots import Line, plot_precision_recall
-from eval.report import Source, write_json, write_precision_recall
-from eval.run import Subject, run_detector
-from eval.wider.attributes import Condition, parse_attribute, wider_faces
-from eval.wider.protocol import SUBSETS, curves
 from tinier_yolo.bulk.local import progress
 from tinier_yolo.datasets.records import index_records
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
 from tinier_yolo.detection.boxes import xywh_to_xyxy
 from tinier_yolo.detection.formats.wider import read_wider, write_wider
 from tinier_yolo.errors import DetectionsError, PathLike, UsageError
+from tinier_yolo.eval.average_precision import PrecisionRecall
+from tinier_yolo.eval.benchmarks import Request
+from tinier_yolo.eval.figure import FigureOptions, Panel, draw
+from tinier_yolo.eval.plots import Line, plot_precision_recall
+from tinier_yolo.eval.report import Source, write_json, write_precision_recall
+from tinier_yolo.eval.run import Subject, run_detector
+from tinier_yolo.eval.wider.attributes import Condition, parse_attribute, wider_faces
+from tinier_yolo.eval.wider.protocol import SUBSETS, curves
 
 Rows = Mapping[str, NDArray[np.float64]]
 

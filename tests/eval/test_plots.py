@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.plots import Line, plot_precision_recall, plot_roc
 from tinier_yolo.errors import OutputError
+from tinier_yolo.eval.plots import Line, plot_precision_recall, plot_roc
 from tinier_yolo.media.images import read_image
 
 BLUE, VERMILLION = (0, 114, 178), (213, 94, 0)

@@ -1,4 +1,4 @@
-"""``tinier-yolo eval``: score a detector on a benchmark of :mod:`eval.benchmarks`."""
+"""``tinier-yolo eval``: score a detector on a benchmark of :mod:`tinier_yolo.eval.benchmarks`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.benchmarks import BENCHMARKS, Benchmark, Request
 from tinier_yolo.cli.options import count, named_file, pixel_range, size
 from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS, THRESH
 from tinier_yolo.errors import UsageError
+from tinier_yolo.eval.benchmarks import BENCHMARKS, Benchmark, Request
 
 if TYPE_CHECKING:
-    from eval.figure import FigureOptions
-    from eval.report import Source
-    from eval.subjects import Chosen
+    from tinier_yolo.eval.figure import FigureOptions
+    from tinier_yolo.eval.report import Source
+    from tinier_yolo.eval.subjects import Chosen
 
 _EPILOG = """
 The threshold is low on purpose: a curve needs the detections of low scores too. Images are read as they are stored,
@@ -79,8 +79,8 @@ def _request(args: argparse.Namespace) -> Request:
 
 def _chosen(args: argparse.Namespace) -> Chosen:
     # The detector that the options name.
-    from eval.subjects import own_detector, peer
     from tinier_yolo.detection.detector import check_thresholds
+    from tinier_yolo.eval.subjects import own_detector, peer
     from tinier_yolo.shipped import default_model
 
     check_thresholds(args.thresh, args.nms)
@@ -97,7 +97,7 @@ def _chosen(args: argparse.Namespace) -> Chosen:
 
 
 def _report_missing(source: Source, from_files: bool) -> int:
-    from eval.report import named
+    from tinier_yolo.eval.report import named
 
     missing = source.missing_images
     if not missing:
@@ -117,7 +117,7 @@ def _check_files(args: argparse.Namespace) -> None:
 
 
 def _figure(args: argparse.Namespace) -> FigureOptions | None:
-    from eval.figure import FigureOptions
+    from tinier_yolo.eval.figure import FigureOptions
 
     if not (args.figure or args.pick or args.pictures):
         return None

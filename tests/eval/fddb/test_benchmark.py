@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from eval.fddb.benchmark import FddbResult, evaluate_detector, evaluate_files
-from eval.fddb.dataset import FddbSet, load_detections, load_sizes
-from eval.run import Subject
 from tests.eval.fakes import BrightDetector, draw
 from tinier_yolo.errors import DataError, DetectionsError, MediaError, UsageError
+from tinier_yolo.eval.fddb.benchmark import FddbResult, evaluate_detector, evaluate_files
+from tinier_yolo.eval.fddb.dataset import FddbSet, load_detections, load_sizes
+from tinier_yolo.eval.run import Subject
 
 # Four images with five faces; circles of radius 10.
 FOLDS = {
