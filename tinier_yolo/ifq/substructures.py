@@ -2,7 +2,7 @@
 
 A substructure is a run of layers that starts with a convolution. It is quantised when it reads {convolution, [max
 pool], [batch norm], quantisation}: everything between its integers in and its integers out is composed into integer
-thresholds. Layers that no quantised substructure holds form the others, which are converted apart.
+thresholds. The layers between quantised substructures form substructures of their own, which are not quantised.
 """
 
 from __future__ import annotations
