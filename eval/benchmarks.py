@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 from tinier_yolo.errors import UsageError
 
 if TYPE_CHECKING:
-    from eval.figure import FigureOptions
-    from eval.report import Result
-    from eval.subjects import Chosen
+    from tinier_yolo.eval.figure import FigureOptions
+    from tinier_yolo.eval.report import Result
+    from tinier_yolo.eval.subjects import Chosen
 
 
 @dataclass(frozen=True)

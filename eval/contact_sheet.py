@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.error_analysis import Analysis, Error, Miss
-from eval.figure import ANNOTATION, FALSE_ALARM, MISSED, rectangle
-from eval.report import write_json
 from tinier_yolo.errors import PathLike
+from tinier_yolo.eval.error_analysis import Analysis, Error, Miss
+from tinier_yolo.eval.figure import ANNOTATION, FALSE_ALARM, MISSED, rectangle
+from tinier_yolo.eval.report import write_json
 from tinier_yolo.media.images import read_image, write_image
 
 # Pixels: a crop's side, the strip with its caption, the strip with a kind's title; and how many crops there are.

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.heights import Heights, in_range, label
-from eval.matching import FALSE_ALARM
+from tinier_yolo.eval.heights import Heights, in_range, label
+from tinier_yolo.eval.matching import FALSE_ALARM
 
 #: Least IoU of a detection and a face that belong together.
 NEAR = 0.1

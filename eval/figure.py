@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval import matching
-from eval.heights import ALL_HEIGHTS, Heights
 from tinier_yolo.bulk.local import cores, in_threads
+from tinier_yolo.defaults import THRESH
 from tinier_yolo.errors import MediaError, PathLike, UsageError
+from tinier_yolo.eval import matching
+from tinier_yolo.eval.heights import ALL_HEIGHTS, Heights
 from tinier_yolo.files import atomic_write
 from tinier_yolo.media.images import read_image, write_image
 
@@ -69,7 +70,7 @@ class FigureOptions:
     count: int = 0
     names: tuple[str, ...] = ()
     heights: Heights = ALL_HEIGHTS
-    thresh: float = 0.25
+    thresh: float = THRESH
     pictures: bool = False
 
 

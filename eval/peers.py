@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.run import NMS, THRESH
+from tinier_yolo.defaults import EVALUATION_THRESH, NMS
+from tinier_yolo.detection.boxes import xywh_to_xyxy
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.errors import PathLike, UsageError
 
@@ -40,7 +41,7 @@ class HaarCascade:
         if self._cascade.empty():
             raise UsageError("not a Haar cascade", path=path)
 
-    def detect(self, rgb: NDArray[np.uint8], thresh: float = THRESH, nms: float = NMS) -> Detections:  # noqa: ARG002
+    def detect(self, rgb: NDArray[np.uint8], thresh: float = EVALUATION_THRESH, nms: float = NMS) -> Detections:  # noqa: ARG002
         """The faces of an image, uint8 (height, width, 3), RGB."""
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         boxes, _, weights = self._cascade.detectMultiScale3(grey, 1.1, 3, outputRejectLevels=True)
@@ -70,7 +71,7 @@ class YuNet:
             raise UsageError("not a model that OpenCV can read", path=path, found=error.err) from error
         self._path = path
 
-    def detect(self, rgb: NDArray[np.uint8], thresh: float = THRESH, nms: float = NMS) -> Detections:
+    def detect(self, rgb: NDArray[np.uint8], thresh: float = EVALUATION_THRESH, nms: float = NMS) -> Detections:
         """The faces of an image, uint8 (height, width, 3), RGB."""
         self._net.setInputSize((rgb.shape[1], rgb.shape[0]))
         self._net.setScoreThreshold(thresh)
@@ -82,4 +83,4 @@ class YuNet:
         if faces is None:
             return Detections.empty()
         rows = np.asarray(faces, np.float32).reshape(-1, 15)
-        return Detections.of(np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]]), rows[:, 14]).sorted()
+        return Detections.of(xywh_to_xyxy(rows[:, :4]), rows[:, 14]).sorted()

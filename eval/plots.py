@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eval.roc import Roc, read_roc
 from tinier_yolo.errors import PathLike
+from tinier_yolo.eval.roc import Roc, read_roc
 from tinier_yolo.files import atomic_write
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_compared(compare: Sequence[tuple[str, Path]]) -> list[Line]:
     """The curves of other detectors, from names and ROC files.
 
     Raises:
-        DataError: as :func:`eval.roc.read_roc`.
+        DataError: as :func:`tinier_yolo.eval.roc.read_roc`.
     """
     return [Line(name, *read_roc(path)) for name, path in compare]
 

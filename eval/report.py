@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from eval.average_precision import PrecisionRecall
-from eval.run import Run, Subject
 from tinier_yolo.errors import PathLike
+from tinier_yolo.eval.average_precision import PrecisionRecall
+from tinier_yolo.eval.run import Run, Subject
 from tinier_yolo.files import atomic_write
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.datasets.labels import read_text
-from tinier_yolo.errors import DataError, DetectionsError, PathLike
+from tinier_yolo.errors import DataError, PathLike
 from tinier_yolo.files import atomic_write
 
 #: The paper's operating point: 0.1 false positives an image, one in ten.
@@ -147,7 +147,7 @@ def write_continuous(path: PathLike, roc: Roc) -> None:
 
 
 def _write(path: PathLike, falling: list[str], end: str) -> None:
-    with atomic_write(path, "w", error=DetectionsError) as file:
+    with atomic_write(path, "w") as file:
         file.write("".join(f"{line}\n" for line in (*reversed(falling), end)))
 
 

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from tinier_yolo.bulk.local import FaceDetector, Found, cores, detect_images, in_threads
+from tinier_yolo.defaults import EVALUATION_THRESH, NMS
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.errors import MediaError, UsageError
 from tinier_yolo.media.images import read_image
-
-#: Defaults of an evaluation. A curve needs the detections of low scores too: at 0.25 it would end too early.
-THRESH, NMS = 0.01, 0.45
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Subject:
 
     name: str
     make: Callable[[], FaceDetector]
-    thresh: float = THRESH
+    thresh: float = EVALUATION_THRESH
     nms: float = NMS
     workers: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.peers import HaarCascade, YuNet
-from eval.run import NMS, THRESH, Subject
 from tinier_yolo.bulk.local import FaceDetector
+from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import PathLike, UsageError
-
-#: Where the heights of faces are told for a detector that has no network size of its own.
-DEFAULT_SIZE = 416
+from tinier_yolo.eval.peers import HaarCascade, YuNet
+from tinier_yolo.eval.run import Subject
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Chosen:
     """A detector, and the network size at which the heights of faces are told.
 
     Attributes:
-        subject: what :func:`eval.run.run_detector` takes.
+        subject: what :func:`tinier_yolo.eval.run.run_detector` takes.
         network_size: (width, height) in pixels.
         letter_box: whether images keep their aspect ratio there.
     """
@@ -47,7 +45,7 @@ def own_detector(
         cfg: the cfg of the weights.
         size: the network's input; the model's own if None.
         name: the file's name without its ending if None.
-        how: thresh, nms and workers, as of :class:`eval.run.Subject`.
+        how: thresh, nms and workers, as of :class:`tinier_yolo.eval.run.Subject`.
 
     Raises:
         TinierYoloError: the model cannot be loaded.
@@ -77,7 +75,7 @@ def peer(kind: str, model: PathLike | None = None, *, name: str | None = None, *
     details: dict[str, Any] = {"detector": kind, **(model_details(model) if model else {})}
     if kind != "haar":  # which has neither threshold
         details.update(_thresholds(how))
-    return Chosen(_subject(name or kind, make(), make, details, how), (DEFAULT_SIZE, DEFAULT_SIZE), letter_box=True)
+    return Chosen(_subject(name or kind, make(), make, details, how), (NETWORK_SIZE, NETWORK_SIZE), letter_box=True)
 
 
 def _subject(
@@ -93,7 +91,7 @@ def _subject(
 
 
 def _thresholds(how: Mapping[str, Any]) -> dict[str, float]:
-    return {"thresh": how.get("thresh", THRESH), "nms": how.get("nms", NMS)}
+    return {"thresh": how.get("thresh", EVALUATION_THRESH), "nms": how.get("nms", NMS)}
 
 
 def model_details(path: PathLike) -> dict[str, Any]:

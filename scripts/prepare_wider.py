@@ -21,8 +21,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tinier_yolo.datasets.labels import sibling_path
-from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_text, wider_sample
+from tinier_yolo.datasets.labels import format_labels, sibling_path
+from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_text
+from tinier_yolo.detection.boxes import xywh_to_xyxy, xyxy_to_cxcywh
 from tinier_yolo.errors import DataError, TinierYoloError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.media.images import read_image
@@ -42,23 +43,34 @@ def prepare(root: Path, annotations: Path) -> tuple[int, int, int]:
     for image in tqdm(images, unit="image", disable=None):
         sample = _write(image, root / f"{image.name}.jpg")
         faces, ignored = faces + sample[0], ignored + sample[1]
-    with atomic_write(root.parent / "list.txt", "w", DataError) as file:
+    with atomic_write(root.parent / "list.txt", "w") as file:
         file.writelines(f"images/{image.name}.jpg\n" for image in images)
     return len(images), faces, ignored
 
 
 def _write(image: WiderImage, path: Path) -> tuple[int, int]:
     height, width = read_image(path, upright=False).shape[:2]
-    sample = wider_sample(image, path, (width, height))
-    _write_boxes(sibling_path(path, "labels"), sample.boxes)
-    if len(sample.ignored):
-        _write_boxes(sibling_path(path, "ignore"), sample.ignored)
-    return len(sample.boxes), len(sample.ignored)
+    faces, ignored = relative_boxes(image, (width, height))
+    _write_boxes(sibling_path(path, "labels"), faces)
+    if len(ignored):
+        _write_boxes(sibling_path(path, "ignore"), ignored)
+    return len(faces), len(ignored)
 
 
-def _write_boxes(path: Path, boxes: NDArray[np.float32]) -> None:
-    with atomic_write(path, "w", DataError, durable=False) as file:
-        file.writelines("0 " + " ".join(f"{value:.6g}" for value in box) + "\n" for box in boxes)
+def relative_boxes(image: WiderImage, size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Its faces and its invalid faces as label files have them: (n, 4) and (m, 4), cxcywh relative to the image.
+
+    Boxes are cut to the image, of (width, height) pixels; what has no area then is left out.
+    """
+    corners = np.clip(xywh_to_xyxy(image.boxes) / (size * 2), 0.0, 1.0)
+    boxes = xyxy_to_cxcywh(corners)
+    seen = np.all(boxes[:, 2:] > 0, axis=1)
+    return boxes[seen & ~image.invalid], boxes[seen & image.invalid]
+
+
+def _write_boxes(path: Path, boxes: NDArray[np.float64]) -> None:
+    with atomic_write(path, "w", durable=False) as file:
+        file.write(format_labels(boxes, np.zeros(len(boxes), np.int32)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,11 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from eval.fddb.benchmark import FddbResult, detect, plot_curves, score, write_results  # noqa: E402
-from eval.fddb.dataset import FddbSet  # noqa: E402
-from eval.plots import Line  # noqa: E402
-from eval.subjects import Chosen, own_detector, peer  # noqa: E402
 from tinier_yolo.errors import TinierYoloError, UsageError  # noqa: E402
+from tinier_yolo.eval.fddb.benchmark import FddbResult, detect, plot_curves, score, write_results  # noqa: E402
+from tinier_yolo.eval.fddb.dataset import FddbSet  # noqa: E402
+from tinier_yolo.eval.plots import Line  # noqa: E402
+from tinier_yolo.eval.subjects import Chosen, own_detector, peer  # noqa: E402
 from tinier_yolo.files import atomic_write  # noqa: E402
 
 

@@ -6,7 +6,6 @@ import ast
 import itertools
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Rows of folders and modules. Each imports from itself and from the rows above, not from the others of its row.
 ROWS = (
     ("errors",),
-    ("files", "output_folder", "shipped"),
+    ("files", "output_folder", "shipped", "defaults"),
     ("darknet", "datasets"),
     ("ifq",),
     ("quantization", "export"),
@@ -49,6 +48,7 @@ CONFINED = {
         "tinier_yolo/training/augment.py",
         "tinier_yolo/training/preview.py",
         "tinier_yolo/training/dataset.py",
+        "tinier_yolo/training/preview.py",
     ),
 }
 
@@ -91,9 +91,8 @@ def test_a_module_imports_only_in_the_direction_of_the_architecture(path: Path) 
     part = part_of(path)
     for line, module in imports(path):
         names = module.split(".")
-        if names[0] == "eval":
-            assert "eval" in allowed(part), f"{path}:{line} imports {module}"
-        elif names[0] == "tinier_yolo" and len(names) > 1:
+        assert names[0] != "eval", f"{path}:{line}: its name is tinier_yolo.eval, also in a checkout"
+        if names[0] == "tinier_yolo" and len(names) > 1:
             assert names[1] in allowed(part), f"{path}:{line} imports {module}"
 
 
@@ -130,9 +129,3 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, timeout=60)
-
-
-def test_a_wheel_has_every_package() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {".".join(path.parent.relative_to(ROOT).parts) for path in sources()}
-    assert set(declared) == found | {"tinier_yolo.weights"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tinier_yolo.errors import MediaError
+from tinier_yolo.errors import OutputError
 from tinier_yolo.output_folder import OutputFolder
 
 
@@ -37,7 +37,7 @@ def test_the_check_leaves_nothing_behind(folder: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", ["file", "file/below"])
 def test_a_folder_that_cannot_be_written_is_an_error(folder: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(MediaError, match="cannot write into the output folder"):
+    with pytest.raises(OutputError, match="cannot write into the output folder"):
         OutputFolder(tmp_path / folder).check()
 
 
@@ -45,5 +45,5 @@ def test_a_folder_of_the_system_is_an_error() -> None:
     # /proc takes no files, not even root's.
     if not Path("/proc/self").exists():
         pytest.skip("no /proc")
-    with pytest.raises(MediaError, match="/proc/out: cannot write into the output folder"):
+    with pytest.raises(OutputError, match="/proc/out: cannot write into the output folder"):
         OutputFolder("/proc/out").check()

@@ -72,11 +72,15 @@ class ConversionError(TinierYoloError):
 
 
 class MediaError(TinierYoloError):
-    """An image, video or camera that cannot be read, or a picture that cannot be written."""
+    """An image, video or camera that cannot be read."""
 
 
-class DetectionsError(TinierYoloError):
-    """A file of detections that cannot be read."""
+class OutputError(TinierYoloError):
+    """A file or a folder that cannot be written, or a picture or video that has no form there."""
+
+
+class DetectionsError(DataError):
+    """Detections that can be read and yet do not fit: what they say, or what they are said of."""
 
 
 class UsageError(TinierYoloError):

@@ -9,13 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from tinier_yolo.errors import MediaError, PathLike, TinierYoloError
+from tinier_yolo.errors import OutputError, PathLike
 
 
 @contextmanager
-def atomic_write(
-    path: PathLike, mode: str = "wb", error: type[TinierYoloError] = MediaError, durable: bool = True
-) -> Iterator[IO[Any]]:
+def atomic_write(path: PathLike, mode: str = "wb", *, durable: bool = True) -> Iterator[IO[Any]]:
     """Open a temporary sibling of ``path`` for writing; on leaving, flush it and rename it to ``path``.
 
     If the body raises, the sibling is removed and ``path`` stays as it was.
@@ -23,12 +21,11 @@ def atomic_write(
     Args:
         path: the file to write; its folder is made if it is missing.
         mode: ``"wb"`` or ``"w"`` (UTF-8, newlines as they are).
-        error: the class of the error to raise.
         durable: wait until the disk has it, so that not even a power cut leaves an empty file. Not for what is written
             by the hundred and can be made again.
 
     Raises:
-        TinierYoloError: of class ``error``, where the file system refuses.
+        OutputError: the file system refuses.
     """
     target = Path(path)
     temporary: str | None = None
@@ -44,8 +41,8 @@ def atomic_write(
         _grant_default_permissions(temporary)
         Path(temporary).replace(target)
         temporary = None
-    except OSError as problem:
-        raise error("cannot write", path=path, found=problem.strerror or str(problem)) from problem
+    except OSError as error:
+        raise OutputError("cannot write", path=path, found=error.strerror or str(error)) from error
     finally:
         if temporary is not None:
             with suppress(OSError):

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from tinier_yolo.errors import MediaError, PathLike
+from tinier_yolo.errors import OutputError, PathLike
 
 
 def real_path(path: PathLike) -> Path:
@@ -32,13 +32,13 @@ class OutputFolder:
         """Find out whether the folder can be written to, and leave nothing behind.
 
         Raises:
-            MediaError: it cannot.
+            OutputError: it cannot.
         """
         place = next(path for path in (self.folder.absolute(), *self.folder.absolute().parents) if path.exists())
         try:
             tempfile.TemporaryFile(dir=place).close()
         except OSError as error:
-            raise MediaError("cannot write into the output folder", path=self.folder, found=error.strerror) from error
+            raise OutputError("cannot write into the output folder", path=self.folder, found=error.strerror) from error
 
     def claim(self, name: str, *suffixes: str) -> str:
         """A free name for a source's files.

@@ -9,8 +9,9 @@ from tinier_yolo.errors import UsageError
 DEFAULT_MODEL = "ifq-tinier-yolo-face.ifq"
 
 _PACKAGE = Path(__file__).resolve().parent
-#: A wheel carries the folder ``weights`` inside the package; in a checkout it stands beside it.
-_FOLDERS = (_PACKAGE / "weights", _PACKAGE.parent / "weights")
+#: Inside the package: a folder where it is installed, a link to the one beside the package in a checkout. The second
+#: place is for checkouts without links, as on some Windows machines.
+_FOLDERS = ((_PACKAGE / "weights").resolve(), _PACKAGE.parent / "weights")
 
 
 def default_model() -> Path:

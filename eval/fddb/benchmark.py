@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.benchmarks import Request
-from eval.contact_sheet import write_errors
-from eval.error_analysis import Analysis, ErrorOptions, analyse
-from eval.fddb.dataset import FULL_FACES, FULL_IMAGES, FddbSet, load_detections, load_sizes
-from eval.fddb.errors import judge_all
-from eval.fddb.overlap import Size
-from eval.fddb.protocol import curve
-from eval.plots import Line, plot_roc, read_compared
-from eval.report import Source, write_json
-from eval.roc import IMAGES_PER_FALSE_POSITIVE, Roc, write_continuous, write_discrete
-from eval.run import Subject, read_sizes, run_detector
-from eval.subjects import DEFAULT_SIZE
+from tinier_yolo.defaults import NETWORK_SIZE
 from tinier_yolo.detection.formats.fddb import read_fddb, write_fddb
 from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.eval.benchmarks import Request
+from tinier_yolo.eval.contact_sheet import write_errors
+from tinier_yolo.eval.error_analysis import Analysis, ErrorOptions, analyse
+from tinier_yolo.eval.fddb.dataset import FULL_FACES, FULL_IMAGES, FddbSet, load_detections, load_sizes
+from tinier_yolo.eval.fddb.errors import judge_all
+from tinier_yolo.eval.fddb.overlap import Size
+from tinier_yolo.eval.fddb.protocol import curve
+from tinier_yolo.eval.plots import Line, plot_roc, read_compared
+from tinier_yolo.eval.report import Source, write_json
+from tinier_yolo.eval.roc import IMAGES_PER_FALSE_POSITIVE, Roc, write_continuous, write_discrete
+from tinier_yolo.eval.run import Subject, read_sizes, run_detector
 
 #: The right end of the x axis that the curves of the whole set are drawn to.
 FULL_LIMIT = 2000
@@ -114,7 +114,7 @@ def evaluate(request: Request) -> FddbResult:
         sizes=load_sizes(sizes) if sizes else None,
         root=root,
         compare=request.compare,
-        errors=ErrorOptions((DEFAULT_SIZE, DEFAULT_SIZE)) if request.errors else None,
+        errors=ErrorOptions((NETWORK_SIZE, NETWORK_SIZE)) if request.errors else None,
     )
 
 

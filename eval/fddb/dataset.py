@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.fddb.overlap import Size
 from tinier_yolo.datasets.fddb import FddbFold, FddbImage, load_fddb
 from tinier_yolo.datasets.labels import read_text
 from tinier_yolo.datasets.records import index_records
 from tinier_yolo.detection.formats.fddb import read_fddb
 from tinier_yolo.errors import DataError, DetectionsError, PathLike
+from tinier_yolo.eval.fddb.overlap import Size
 
 #: The whole of FDDB.
 FULL_IMAGES, FULL_FACES = 2845, 5171
@@ -100,10 +100,10 @@ def load_detections(path: PathLike, fddb: FddbSet) -> dict[str, NDArray[np.float
     Images of the annotations that are not evaluated are left aside.
 
     Raises:
-        DetectionsError: as :func:`read_fddb`; or an image twice, an image that the annotations do not know, or none of
+        DataError: as :func:`read_fddb`; or an image twice, an image that the annotations do not know, or none of
             the set's images.
     """
-    records = index_records(read_fddb(path), DetectionsError)
+    records = index_records(read_fddb(path))
     for record in records.values():
         if record.name not in fddb.known:
             expected = "a name of the annotations, without .jpg"

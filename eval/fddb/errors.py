@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.error_analysis import ErrorOptions, Judged
-from eval.fddb.dataset import FddbSet
-from eval.fddb.overlap import Size, ellipse_boxes, overlaps
-from eval.fddb.protocol import find_faces, in_order
-from eval.matching import FALSE_ALARM, is_hit
 from tinier_yolo.datasets.fddb import FddbImage
+from tinier_yolo.detection.boxes import xywh_to_xyxy
 from tinier_yolo.detection.letterbox import Letterbox
+from tinier_yolo.eval.error_analysis import ErrorOptions, Judged
+from tinier_yolo.eval.fddb.dataset import FddbSet
+from tinier_yolo.eval.fddb.overlap import Size, ellipse_boxes, overlaps
+from tinier_yolo.eval.fddb.protocol import find_faces, in_order
+from tinier_yolo.eval.matching import FALSE_ALARM, is_hit
 
 
 def judge_all(
@@ -55,7 +56,7 @@ def judge(
         path,
         scale,
         ellipse_boxes(ellipses),
-        np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]]),
+        xywh_to_xyxy(rows[:, :4]),
         rows[:, 4],
         overlap,
         is_hit(overlap, strict=True),

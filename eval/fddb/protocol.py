@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from eval.fddb.overlap import Size, overlaps
-from eval.matching import FALSE_ALARM, by_score, is_hit
-from eval.roc import Roc, last_of_each, merge_steps
 from tinier_yolo.datasets.fddb import FddbImage
 from tinier_yolo.errors import DetectionsError
+from tinier_yolo.eval.fddb.overlap import Size, overlaps
+from tinier_yolo.eval.matching import FALSE_ALARM, by_score, is_hit
+from tinier_yolo.eval.roc import Roc, last_of_each, merge_steps
 
 
 def curve(images: Iterable[FddbImage], detections: Mapping[str, NDArray[np.float64]], sizes: Mapping[str, Size]) -> Roc:

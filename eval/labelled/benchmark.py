@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.average_precision import PrecisionRecall
-from eval.benchmarks import Request
-from eval.contact_sheet import write_errors
-from eval.error_analysis import Analysis, Judged, analyse
-from eval.figure import FigureOptions, Panel, draw
-from eval.heights import Heights, in_range, label
-from eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
-from eval.matching import MIN_IOU, is_hit, match
-from eval.plots import Line, plot_precision_recall, plot_roc, read_compared
-from eval.report import Source, write_json, write_precision_recall
-from eval.roc import Roc, write_discrete
-from eval.run import Run, Subject, run_detector
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
-from tinier_yolo.detection.boxes import iou
+from tinier_yolo.detection.boxes import cxcywh_to_xyxy, iou
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError, PathLike
+from tinier_yolo.eval.average_precision import PrecisionRecall
+from tinier_yolo.eval.benchmarks import Request
+from tinier_yolo.eval.contact_sheet import write_errors
+from tinier_yolo.eval.error_analysis import Analysis, Judged, analyse
+from tinier_yolo.eval.figure import FigureOptions, Panel, draw
+from tinier_yolo.eval.heights import Heights, in_range, label
+from tinier_yolo.eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
+from tinier_yolo.eval.matching import MIN_IOU, is_hit, match
+from tinier_yolo.eval.plots import Line, plot_precision_recall, plot_roc, read_compared
+from tinier_yolo.eval.report import Source, write_json, write_precision_recall
+from tinier_yolo.eval.roc import Roc, write_discrete
+from tinier_yolo.eval.run import Run, Subject, run_detector
 
 Size = tuple[int, int]
 
@@ -302,5 +302,4 @@ def _panel(name: str, image: LabelledImage, result: ImageResult) -> Panel:
 
 
 def _corners(boxes: NDArray[np.float32], size: Size) -> NDArray[np.float64]:
-    centers, halves = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64) / 2
-    return np.hstack([centers - halves, centers + halves]) * (size * 2)
+    return cxcywh_to_xyxy(boxes.astype(np.float64)) * (size * 2)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.average_precision import PrecisionRecall, counts_at_scores
-from eval.heights import ALL_HEIGHTS, Heights, in_range
-from eval.matching import IGNORED, Matches
-from eval.roc import Roc, merge_steps
+from tinier_yolo.eval.average_precision import PrecisionRecall, counts_at_scores
+from tinier_yolo.eval.heights import ALL_HEIGHTS, Heights, in_range
+from tinier_yolo.eval.matching import IGNORED, Matches
+from tinier_yolo.eval.roc import Roc, merge_steps
 
 #: Ranges of face height at network size.
 HEIGHTS: tuple[Heights, ...] = ((0, 16), (16, 32), (32, 64), (64, math.inf))

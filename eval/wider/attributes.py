@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.heights import Heights, in_range
 from tinier_yolo.datasets.wider import WIDER_ATTRIBUTES, WiderImage
 from tinier_yolo.errors import UsageError
+from tinier_yolo.eval.heights import Heights, in_range
 
 #: The name of an attribute and its value's number, or "event" and a part of an event's name.
 Condition = tuple[str, str | int]

@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.average_precision import PrecisionRecall
-from eval.benchmarks import Request
-from eval.figure import FigureOptions, Panel, draw
-from eval.plots import Line, plot_precision_recall
-from eval.report import Source, write_json, write_precision_recall
-from eval.run import Subject, run_detector
-from eval.wider.attributes import Condition, parse_attribute, wider_faces
-from eval.wider.protocol import SUBSETS, curves
 from tinier_yolo.bulk.local import progress
 from tinier_yolo.datasets.records import index_records
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
+from tinier_yolo.detection.boxes import xywh_to_xyxy
 from tinier_yolo.detection.formats.wider import read_wider, write_wider
 from tinier_yolo.errors import DetectionsError, PathLike, UsageError
+from tinier_yolo.eval.average_precision import PrecisionRecall
+from tinier_yolo.eval.benchmarks import Request
+from tinier_yolo.eval.figure import FigureOptions, Panel, draw
+from tinier_yolo.eval.plots import Line, plot_precision_recall
+from tinier_yolo.eval.report import Source, write_json, write_precision_recall
+from tinier_yolo.eval.run import Subject, run_detector
+from tinier_yolo.eval.wider.attributes import Condition, parse_attribute, wider_faces
+from tinier_yolo.eval.wider.protocol import SUBSETS, curves
 
 Rows = Mapping[str, NDArray[np.float64]]
 
@@ -111,9 +112,9 @@ def load_detections(folder: PathLike, wider: WiderSet) -> dict[str, NDArray[np.f
     """Read a folder of ``EVENT/NAME.txt``.
 
     Raises:
-        DetectionsError: as :func:`read_wider`; or a file of an image that the ground truth does not know.
+        DataError: as :func:`read_wider`; or a file of an image that the ground truth does not know.
     """
-    records = index_records(read_wider(folder), DetectionsError)
+    records = index_records(read_wider(folder))
     for name, record in records.items():
         if name not in wider.images:
             raise DetectionsError("detections for an unknown image", path=record.path, expected="EVENT/NAME.txt")
@@ -207,9 +208,5 @@ def _draw(out: Path, wider: WiderSet, rows: Rows, drawing: Drawing) -> tuple[str
 
 def _panel(image: WiderImage, path: Path, rows: Rows) -> Panel:
     found = rows.get(image.name, np.empty((0, 5)))
-    faces = _corners(image.boxes)
-    return Panel(image.name, path, _corners(found), found[:, 4], faces[~image.invalid], faces[image.invalid])
-
-
-def _corners(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:4]])
+    faces = xywh_to_xyxy(image.boxes)
+    return Panel(image.name, path, xywh_to_xyxy(found[:, :4]), found[:, 4], faces[~image.invalid], faces[image.invalid])

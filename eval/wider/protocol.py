@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.average_precision import PrecisionRecall, counts_at_scores
-from eval.matching import by_score, first_to_find, is_hit
 from tinier_yolo.datasets.wider import WiderImage
+from tinier_yolo.eval.average_precision import PrecisionRecall, counts_at_scores
+from tinier_yolo.eval.matching import by_score, first_to_find, is_hit
 
 SUBSETS = ("easy", "medium", "hard")
 #: Precision and recall are taken at this many thresholds, 0.999 down to 0, of scores normalised to 0..1.

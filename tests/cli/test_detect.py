@@ -16,7 +16,7 @@ import pytest
 
 from tests import red_detector
 from tinier_yolo.cli import detect, main
-from tinier_yolo.detection.detector import NMS, THRESH
+from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.media.images import read_image, write_image
 from tinier_yolo.media.video import VideoReader, VideoWriter
 

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eval.run import NMS, THRESH
 from tests import red_detector
 from tests.eval.wider.wider_files import write_ground_truth
-from tinier_yolo.cli import eval as verb
 from tinier_yolo.cli import main
 from tinier_yolo.datasets.wider import WiderImage
+from tinier_yolo.defaults import EVALUATION_THRESH, NMS
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.media.images import write_image
 
@@ -72,7 +71,7 @@ def test_fddb_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     found = summary(folder)
     assert (found["name"], found["model"], found["network_size"]) == ("ours", "red.weights", [128, 128])
     assert found["model_bytes"] == (folder / "red.weights").stat().st_size
-    assert (found["thresh"], found["nms"]) == (THRESH, NMS) == (verb._THRESH, verb._NMS)
+    assert (found["thresh"], found["nms"]) == (EVALUATION_THRESH, NMS)
     assert (folder / "out/fold-01-out.txt").is_file()
 
 

@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinier_yolo.datasets.labels import load_data, load_image_list, load_names, load_samples, parse_labels, sibling_path
+from tinier_yolo.datasets.labels import (
+    format_labels,
+    load_data,
+    load_image_list,
+    load_names,
+    load_samples,
+    parse_labels,
+    sibling_path,
+)
 from tinier_yolo.errors import DataError
 
 
@@ -104,6 +112,16 @@ def test_empty_and_binary_files(folder: Path) -> None:
     (folder / "binary.txt").write_bytes(b"\xff\xd8\xff")
     with pytest.raises(DataError, match="not UTF-8"):
         load_image_list(folder / "binary.txt")
+
+
+def test_what_is_written_is_read() -> None:
+    boxes, class_ids = np.array([[0.5, 0.25, 1 / 3, 0.125], [1, 0, 1e-5, 2e-6]]), np.array([0, 3])
+    text = format_labels(boxes, class_ids)
+    assert text == "0 0.500000 0.250000 0.333333 0.125000\n3 1.000000 0.000000 0.000010 0.000002\n"
+    found, found_ids = parse_labels(text, "x.txt", 4)
+    np.testing.assert_allclose(found, boxes, atol=5.1e-7)
+    assert found_ids.tolist() == [0, 3]
+    assert format_labels(boxes[:0], class_ids[:0]) == ""
 
 
 @pytest.mark.shared

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinier_yolo.datasets.records import index_records, read_records
-from tinier_yolo.errors import DataError, DetectionsError
+from tinier_yolo.errors import DataError
 
 COLUMNS = ("x", "score")
 
@@ -20,8 +20,8 @@ def write(folder: Path, text: str) -> Path:
 
 
 def message(folder: Path, text: str) -> str:
-    with pytest.raises(DetectionsError) as caught:
-        read_records(write(folder, text), COLUMNS, "test file", DetectionsError)
+    with pytest.raises(DataError) as caught:
+        read_records(write(folder, text), COLUMNS, "test file")
     return str(caught.value).replace(str(folder), "DIR")
 
 
@@ -72,12 +72,12 @@ def test_a_bad_file_is_told_in_one_line(tmp_path: Path, text: str, told: str) ->
 
 
 def test_missing_and_binary_files(tmp_path: Path) -> None:
-    with pytest.raises(DetectionsError, match="cannot read the test file"):
-        read_records(tmp_path / "no.txt", COLUMNS, "test file", DetectionsError)
+    with pytest.raises(DataError, match="cannot read the test file"):
+        read_records(tmp_path / "no.txt", COLUMNS, "test file")
     path = tmp_path / "binary"
     path.write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(DetectionsError, match="not UTF-8 text"):
-        read_records(path, COLUMNS, "test file", DetectionsError)
+    with pytest.raises(DataError, match="not UTF-8 text"):
+        read_records(path, COLUMNS, "test file")
 
 
 def test_index_names_both_places_of_a_name(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from scipy.io import savemat
 
 from tests.eval.wider.wider_files import cells, write_split, write_subset
@@ -15,7 +15,6 @@ from tinier_yolo.datasets.wider import (
     load_wider_split,
     load_wider_subset,
     load_wider_text,
-    wider_sample,
 )
 from tinier_yolo.errors import DataError
 
@@ -115,17 +114,6 @@ def test_what_is_no_mat_file(tmp_path: Path) -> None:
             load_wider_split(tmp_path / name)
     with pytest.raises(DataError, match="cannot read"):
         load_wider_split(tmp_path / "missing.mat")
-
-
-def test_a_training_sample_ignores_invalid_faces() -> None:
-    boxes = np.array([[10.0, 20, 40, 20], [0, 0, 10, 10], [95, 50, 20, 20], [200, 200, 5, 5], [5, 5, 0, 3]])
-    attributes = np.zeros((5, 6), np.int8)
-    attributes[1, list(WIDER_ATTRIBUTES).index("invalid")] = 1
-    sample = wider_sample(WiderImage("e/i", boxes, attributes), Path("i.jpg"), (100, 100))
-    assert_allclose(sample.boxes, [[0.3, 0.3, 0.4, 0.2], [0.975, 0.6, 0.05, 0.2]], atol=1e-6)
-    assert_allclose(sample.ignored, [[0.05, 0.05, 0.1, 0.1]], atol=1e-6)
-    assert sample.boxes.dtype == np.float32
-    assert sample.class_ids.tolist() == [0, 0]
 
 
 @pytest.mark.shared

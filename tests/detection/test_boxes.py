@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests import naive
-from tinier_yolo.detection.boxes import BLOCK, clip, iou, nms
+from tinier_yolo.detection.boxes import (
+    BLOCK,
+    clip,
+    cxcywh_to_xyxy,
+    iou,
+    nms,
+    xywh_to_xyxy,
+    xyxy_to_cxcywh,
+    xyxy_to_xywh,
+)
 
 corner = st.integers(0, 12)
 box = st.tuples(corner, corner, corner, corner).map(
@@ -79,3 +88,13 @@ def test_nms_leaves_other_classes_alone() -> None:
 def test_clip_cuts_to_the_image() -> None:
     boxes = np.array([[-5, -1, 12, 30], [2, 3, 4, 5], [20, 20, 30, 30]], np.float32)
     assert clip(boxes, 10, 8).tolist() == [[0, 0, 10, 8], [2, 3, 4, 5], [10, 8, 10, 8]]
+
+
+def test_the_forms_of_boxes_go_both_ways() -> None:
+    corners = np.array([[1, 2, 5, 10], [0, 0, 0, 3]], np.float64)
+    assert xyxy_to_xywh(corners).tolist() == [[1, 2, 4, 8], [0, 0, 0, 3]]
+    assert xyxy_to_cxcywh(corners).tolist() == [[3, 6, 4, 8], [0, 1.5, 0, 3]]
+    for there, back in ((xyxy_to_xywh, xywh_to_xyxy), (xyxy_to_cxcywh, cxcywh_to_xyxy)):
+        assert back(there(corners)).tolist() == corners.tolist()
+        assert there(corners.astype(np.float32)[None]).dtype == np.float32
+        assert there(corners[:0]).shape == (0, 4)

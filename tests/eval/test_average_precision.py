@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.average_precision import PrecisionRecall, counts_at_scores
+from tinier_yolo.eval.average_precision import PrecisionRecall, counts_at_scores
 
 
 def naive_area(recall: list[float], precision: list[float]) -> float:

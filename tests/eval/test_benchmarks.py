@@ -9,11 +9,11 @@ from types import ModuleType
 
 import pytest
 
-from eval import benchmarks
-from eval.benchmarks import BENCHMARKS, Benchmark, Option, Request
-from eval.report import Source
 from tinier_yolo.cli import eval as verb
 from tinier_yolo.cli import main
+from tinier_yolo.eval import benchmarks
+from tinier_yolo.eval.benchmarks import BENCHMARKS, Benchmark, Option, Request
+from tinier_yolo.eval.report import Source
 
 
 @pytest.mark.parametrize("row", BENCHMARKS, ids=lambda row: row.name)

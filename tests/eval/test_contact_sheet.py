@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.contact_sheet import crop, write_errors
-from eval.error_analysis import Error, FalseAlarm, Miss, analyse
-from eval.figure import ANNOTATION, FALSE_ALARM, MISSED
 from tests.eval.fakes import draw
 from tests.eval.test_error_analysis import judged
+from tinier_yolo.eval.contact_sheet import crop, write_errors
+from tinier_yolo.eval.error_analysis import Error, FalseAlarm, Miss, analyse
+from tinier_yolo.eval.figure import ANNOTATION, FALSE_ALARM, MISSED
 from tinier_yolo.media.images import read_image
 
 GREY = np.full((100, 120, 3), 60, np.uint8)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.error_analysis import Analysis, Judged, Miss, analyse
-from eval.matching import is_hit, match
 from tinier_yolo.detection.boxes import iou
+from tinier_yolo.eval.error_analysis import Analysis, Judged, Miss, analyse
+from tinier_yolo.eval.matching import is_hit, match
 
 NONE = np.empty((0, 4))
 Row = tuple[float, float, float, float, float]

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.figure import Panel, annotate, check_names, choose, draw_figure, rows_of, write_pictures
 from tests.eval.fakes import draw
 from tinier_yolo.errors import MediaError, UsageError
+from tinier_yolo.eval.figure import Panel, annotate, check_names, choose, draw_figure, rows_of, write_pictures
 from tinier_yolo.media.images import read_image
 
 FOUND, FALSE_ALARM, MISSED, ANNOTATION = (0, 200, 140), (225, 85, 0), (240, 228, 66), (255, 255, 255)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from eval.heights import ALL_HEIGHTS, in_range, label
+from tinier_yolo.eval.heights import ALL_HEIGHTS, in_range, label
 
 
 def test_the_lower_end_belongs_to_a_range_and_the_upper_one_does_not() -> None:

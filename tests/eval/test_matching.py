@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.matching import FALSE_ALARM, IGNORED, match
 from tests import naive
+from tinier_yolo.eval.matching import FALSE_ALARM, IGNORED, match
 
 FACES = np.array([[0.0, 0, 10, 10], [20, 0, 30, 10]])
 NONE = np.empty((0, 4))

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from eval.peers import HaarCascade, YuNet
 from tinier_yolo.errors import UsageError
+from tinier_yolo.eval.peers import HaarCascade, YuNet
 from tinier_yolo.media.images import read_image
 
 STRIDES = (8, 16, 32)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.plots import Line, plot_precision_recall, plot_roc
-from tinier_yolo.errors import MediaError
+from tinier_yolo.errors import OutputError
+from tinier_yolo.eval.plots import Line, plot_precision_recall, plot_roc
 from tinier_yolo.media.images import read_image
 
 BLUE, VERMILLION = (0, 114, 178), (213, 94, 0)
@@ -37,5 +37,5 @@ def test_no_display_and_no_global_state(tmp_path: Path) -> None:
     plot_precision_recall(tmp_path / "pr.png", [Line("a", [0.1, 0.9], [1, 0.5])], title="t")
     assert "matplotlib.pyplot" not in sys.modules
     (tmp_path / "file").write_text("")
-    with pytest.raises(MediaError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot write"):
         plot_precision_recall(tmp_path / "file" / "pr.png", [Line("a", [], [])], title="t")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.roc import Roc, last_of_each, merge_steps, read_roc, write_continuous, write_discrete
 from tinier_yolo.errors import DataError
+from tinier_yolo.eval.roc import Roc, last_of_each, merge_steps, read_roc, write_continuous, write_discrete
 
 ROC = Roc(
     scores=np.array([0.9, 0.5, 0.25, 1e-7]),

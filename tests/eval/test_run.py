@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.run import Subject, read_sizes, run_detector
 from tests.eval.fakes import BrightDetector, draw
 from tinier_yolo.errors import MediaError, UsageError
+from tinier_yolo.eval.run import Subject, read_sizes, run_detector
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tinier_yolo.errors import MediaError
+from tinier_yolo.errors import MediaError, OutputError
 from tinier_yolo.media import video
 from tinier_yolo.media.video import DEFAULT_FPS, FRAMES_AHEAD, VideoReader, VideoWriter
 
@@ -82,7 +82,7 @@ def test_ctrl_c_ends_the_video_where_it_is(tmp_path: Path) -> None:
 
 def test_a_frame_of_another_size_is_an_error(tmp_path: Path) -> None:
     with (
-        pytest.raises(MediaError, match="size of the frames changes"),
+        pytest.raises(OutputError, match="size of the frames changes"),
         VideoWriter(tmp_path / "x.mp4", 25, (64, 48)) as writer,
     ):
         writer.write(frame(0, (48, 64)))
@@ -90,7 +90,7 @@ def test_a_frame_of_another_size_is_an_error(tmp_path: Path) -> None:
 
 def test_a_video_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(MediaError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot write"):
         VideoWriter(tmp_path / "file" / "x.mp4", 25, (64, 48))
 
 

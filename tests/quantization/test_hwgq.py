@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinier_yolo.quantization.hwgq import KINDS, Quantizer, binarize, quantizer_for
+from tinier_yolo.darknet.layers import QUANTIZERS
+from tinier_yolo.quantization.hwgq import Quantizer, binarize, quantizer_for
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_half_wave_of_one_bit_is_the_mean_of_the_half_normal() -> None:
     assert quantizer_for(1, "half-wave").step == pytest.approx(math.sqrt(2 / math.pi), rel=1e-14)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", QUANTIZERS)
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 def test_no_other_step_has_a_smaller_error(kind: str, bits: int) -> None:
     quantizer = quantizer_for(bits, kind)
@@ -49,7 +50,7 @@ def test_no_other_step_has_a_smaller_error(kind: str, bits: int) -> None:
     assert all(error(step) >= best * (1 - 1e-9) for step in np.linspace(0.02, 3, 120))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", QUANTIZERS)
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 def test_comparison_is_strict_at_every_threshold(kind: str, bits: int) -> None:
     quantizer = quantizer_for(bits, kind)
@@ -60,7 +61,7 @@ def test_comparison_is_strict_at_every_threshold(kind: str, bits: int) -> None:
     assert quantizer.levels == 2**bits == len(quantizer.thresholds) + 1
 
 
-@given(st.lists(st.floats(-3, 3), min_size=1), st.sampled_from(KINDS), st.integers(1, 4))
+@given(st.lists(st.floats(-3, 3), min_size=1), st.sampled_from(QUANTIZERS), st.integers(1, 4))
 def test_level_counts_the_thresholds_exceeded(values: list[float], kind: str, bits: int) -> None:
     quantizer = quantizer_for(bits, kind)
     expected = [sum(value > threshold for threshold in quantizer.thresholds) for value in values]

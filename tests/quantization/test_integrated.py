@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinier_yolo.darknet.layers import QUANTIZERS
 from tinier_yolo.quantization.float64 import RealSubstructure
-from tinier_yolo.quantization.hwgq import KINDS, Quantizer, quantizer_for
+from tinier_yolo.quantization.hwgq import Quantizer, quantizer_for
 from tinier_yolo.quantization.integrated import integer_thresholds
 from tinier_yolo.quantization.proof import count_levels
 
@@ -41,7 +42,7 @@ FLOATS = st.floats(-8, 8, width=32)
 
 @given(
     st.lists(st.tuples(FLOATS, FLOATS, FLOATS, FLOATS, st.floats(0.003, 5)), min_size=1, max_size=6),
-    st.sampled_from(KINDS),
+    st.sampled_from(QUANTIZERS),
     st.integers(1, 4),
 )
 def test_every_accumulator_gets_its_level(rows: list[tuple[float, ...]], kind: str, bits: int) -> None:

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from scripts.prepare_wider import main
+from scripts.prepare_wider import main, relative_boxes
 from tinier_yolo.datasets.labels import load_samples
+from tinier_yolo.datasets.wider import WIDER_ATTRIBUTES, WiderImage
 
 
 @pytest.fixture
@@ -29,6 +30,15 @@ def test_labels_and_invalid_faces(wider: Path, capsys: pytest.CaptureFixture[str
     np.testing.assert_allclose(a.boxes, [[0.2, 0.35, 0.2, 0.5]], rtol=1e-5)
     np.testing.assert_allclose(a.ignored, [[0.55, 0.1, 0.1, 0.2]], rtol=1e-5)
     assert len(b.boxes) == len(b.ignored) == 0
+
+
+def test_boxes_are_cut_to_the_image_and_invalid_faces_are_told_apart() -> None:
+    boxes = np.array([[10.0, 20, 40, 20], [0, 0, 10, 10], [95, 50, 20, 20], [200, 200, 5, 5], [5, 5, 0, 3]])
+    attributes = np.zeros((5, 6), np.int8)
+    attributes[1, list(WIDER_ATTRIBUTES).index("invalid")] = 1
+    faces, ignored = relative_boxes(WiderImage("e/i", boxes, attributes), (100, 100))
+    np.testing.assert_allclose(faces, [[0.3, 0.3, 0.4, 0.2], [0.975, 0.6, 0.05, 0.2]], atol=1e-6)
+    np.testing.assert_allclose(ignored, [[0.05, 0.05, 0.1, 0.1]], atol=1e-6)
 
 
 def test_bad_input_is_one_line(wider: Path, capsys: pytest.CaptureFixture[str]) -> None:

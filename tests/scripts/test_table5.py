@@ -9,10 +9,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from eval.fddb.benchmark import FddbResult
-from eval.report import Source
-from eval.roc import Roc
 from tests import red_detector
+from tinier_yolo.eval.fddb.benchmark import FddbResult
+from tinier_yolo.eval.report import Source
+from tinier_yolo.eval.roc import Roc
 from tinier_yolo.media.images import write_image
 
 

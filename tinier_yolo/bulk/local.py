@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.detection.detections import Detections
-from tinier_yolo.detection.detector import NMS, THRESH, Detector, Prepared
+from tinier_yolo.detection.detector import Detector, Prepared
 from tinier_yolo.errors import MediaError, PathLike
 from tinier_yolo.media.images import read_image
 from tinier_yolo.media.video import VideoReader

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 
 from tinier_yolo.cli.options import count, face_heights, whole
+from tinier_yolo.defaults import NETWORK_SIZE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("--data", required=True, help=".data file; its train list is read")
     parser.add_argument("--num", type=count, default=5, help="how many anchors (default 5)")
-    parser.add_argument("--size", type=count, default=416, help="network size in pixels (default 416)")
+    parser.add_argument(
+        "--size", type=count, default=NETWORK_SIZE, help=f"network size in pixels (default {NETWORK_SIZE})"
+    )
     parser.add_argument("--stride", type=count, default=32, help="input pixels a cell (default 32, a YOLOv2's)")
     parser.add_argument(
         "--of",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from tinier_yolo.defaults import FRACTION_BITS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
@@ -12,7 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="MODEL.ifq", required=True, help="the program to write")
     parser.add_argument("--names", metavar="FILE", help="class names, one a line (default: face, for one class)")
     parser.add_argument(
-        "--fraction-bits", type=int, default=14, metavar="M", help="fraction bits of the output map (default 14)"
+        "--fraction-bits",
+        type=int,
+        default=FRACTION_BITS,
+        metavar="M",
+        help=f"fraction bits of the output map (default {FRACTION_BITS})",
     )
 
 
@@ -27,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     from tinier_yolo import __version__
     from tinier_yolo.darknet.network import Network
-    from tinier_yolo.darknet.weights import load_weights, read_header
+    from tinier_yolo.darknet.weights import parse_weights, read_header, read_weights
     from tinier_yolo.datasets.labels import load_names
     from tinier_yolo.errors import UsageError
     from tinier_yolo.quantization.convert import convert
@@ -38,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("bad number of fraction bits", expected="0..30", found=args.fraction_bits)
     network = Network.load(args.cfg)
     names = load_names(args.names) if args.names else ("face",)
-    parameters = load_weights(args.weights, network)
-    data = Path(args.weights).read_bytes()
+    data = read_weights(args.weights)
+    parameters = parse_weights(data, network, args.weights)
     provenance = {
         "weights": Path(args.weights).name,
         "sha256": hashlib.sha256(data).hexdigest(),

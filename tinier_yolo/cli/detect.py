@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Self
 
 from tinier_yolo.cli.options import size
+from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.detection.formats import FOLDER_FORMATS, FORMATS
 from tinier_yolo.errors import TinierYoloError
 from tinier_yolo.shipped import default_model
@@ -54,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=_SOURCES)
     parser.add_argument("--model", metavar="FILE", help="an .ifq, or .weights with --cfg (default: the shipped model)")
     parser.add_argument("--cfg", metavar="FILE", help="the cfg of .weights")
-    parser.add_argument("--thresh", type=float, default=0.25, help="least score, 0..1 (default 0.25)")
-    parser.add_argument("--nms", type=float, default=0.45, help="largest IoU of two boxes, 0..1 (default 0.45)")
+    parser.add_argument("--thresh", type=float, default=THRESH, help=f"least score, 0..1 (default {THRESH})")
+    parser.add_argument("--nms", type=float, default=NMS, help=f"largest IoU of two boxes, 0..1 (default {NMS})")
     parser.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
     parser.add_argument("--out", metavar="DIR", default="out", help="folder for what is written (default out)")
     parser.add_argument("--format", choices=FORMATS, default="jsonl", help="form of the results (default jsonl)")

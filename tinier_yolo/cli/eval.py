@@ -1,4 +1,4 @@
-"""``tinier-yolo eval``: score a detector on a benchmark of :mod:`eval.benchmarks`."""
+"""``tinier-yolo eval``: score a detector on a benchmark of :mod:`tinier_yolo.eval.benchmarks`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.benchmarks import BENCHMARKS, Benchmark, Request
 from tinier_yolo.cli.options import count, named_file, pixel_range, size
+from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS, THRESH
 from tinier_yolo.errors import UsageError
+from tinier_yolo.eval.benchmarks import BENCHMARKS, Benchmark, Request
 
 if TYPE_CHECKING:
-    from eval.figure import FigureOptions
-    from eval.report import Source
-    from eval.subjects import Chosen
+    from tinier_yolo.eval.figure import FigureOptions
+    from tinier_yolo.eval.report import Source
+    from tinier_yolo.eval.subjects import Chosen
 
-# As in eval.run, which is not imported for --help.
-_THRESH, _NMS = 0.01, 0.45
 _EPILOG = """
 The threshold is low on purpose: a curve needs the detections of low scores too. Images are read as they are stored,
 EXIF orientation ignored. ms_per_image in summary.json is the median of one detector on one thread while the other
@@ -80,8 +79,8 @@ def _request(args: argparse.Namespace) -> Request:
 
 def _chosen(args: argparse.Namespace) -> Chosen:
     # The detector that the options name.
-    from eval.subjects import DEFAULT_SIZE, own_detector, peer
     from tinier_yolo.detection.detector import check_thresholds
+    from tinier_yolo.eval.subjects import own_detector, peer
     from tinier_yolo.shipped import default_model
 
     check_thresholds(args.thresh, args.nms)
@@ -93,12 +92,12 @@ def _chosen(args: argparse.Namespace) -> Chosen:
     if args.size and not args.row.sized_peers:
         raise UsageError("a peer runs at each image's own size", found=f"--detector {args.detector} with --size")
     chosen = peer(args.detector, args.model, **how)
-    size = args.size or DEFAULT_SIZE
+    size = args.size or NETWORK_SIZE
     return replace(chosen, network_size=(size, size) if isinstance(size, int) else size)
 
 
 def _report_missing(source: Source, from_files: bool) -> int:
-    from eval.report import named
+    from tinier_yolo.eval.report import named
 
     missing = source.missing_images
     if not missing:
@@ -118,7 +117,7 @@ def _check_files(args: argparse.Namespace) -> None:
 
 
 def _figure(args: argparse.Namespace) -> FigureOptions | None:
-    from eval.figure import FigureOptions
+    from tinier_yolo.eval.figure import FigureOptions
 
     if not (args.figure or args.pick or args.pictures):
         return None
@@ -154,8 +153,10 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
         "--detector", choices=("haar", "yunet"),
         help="OpenCV's instead of ours: haar (--model: another cascade), yunet (--model: its .onnx)",
     )  # fmt: skip
-    group.add_argument("--thresh", type=float, default=_THRESH, help=f"least score, 0..1 (default {_THRESH})")
-    group.add_argument("--nms", type=float, default=_NMS, help=f"largest IoU of two boxes, 0..1 (default {_NMS})")
+    group.add_argument(
+        "--thresh", type=float, default=EVALUATION_THRESH, help=f"least score, 0..1 (default {EVALUATION_THRESH})"
+    )
+    group.add_argument("--nms", type=float, default=NMS, help=f"largest IoU of two boxes, 0..1 (default {NMS})")
     group.add_argument("--workers", type=count, metavar="N", help="images at a time (default: one a core)")
     group.add_argument("--name", help="what legends and the summary call it")
 
@@ -168,5 +169,5 @@ def _add_figure(parser: argparse.ArgumentParser) -> None:
         "--face-height", type=pixel_range, default=(0.0, float("inf")), metavar="LOW-HIGH",
         help="images with a face of such a height, in pixels of the image",
     )  # fmt: skip
-    group.add_argument("--figure-thresh", type=float, default=0.25, help="least score drawn (default 0.25)")
+    group.add_argument("--figure-thresh", type=float, default=THRESH, help=f"least score drawn (default {THRESH})")
     group.add_argument("--pictures", action="store_true", help="draw every image too: pictures/NAME.jpg")

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from tinier_yolo.darknet.network import Network
-    from tinier_yolo.darknet.weights import load_weights, read_header
+    from tinier_yolo.darknet.weights import parse_weights, read_header, read_weights
     from tinier_yolo.errors import UsageError
     from tinier_yolo.ifq.program import Program
 
@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
         lines = [*table(program.network), *_facts(program)]
     elif args.cfg:
         network = Network.load(args.cfg)
-        load_weights(args.file, network)
-        header = read_header(Path(args.file).read_bytes(), args.file)
+        data = read_weights(args.file)
+        parse_weights(data, network, args.file)
+        header = read_header(data, args.file)
         version = ".".join(map(str, header.version))
         lines = [*table(network), f"weights of version {version}, {header.images_seen:,} images seen"]
     elif suffix in (".weights", ".backup"):

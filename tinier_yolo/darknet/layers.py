@@ -132,6 +132,12 @@ class BatchNorm(Layer):
         return tuple((name, (self.input.channels,)) for name in ("biases", "scales", "means", "variances"))
 
 
+#: The activation that quantises, and its kinds: ``uniform`` has a cell around zero, ``half-wave`` sends every x > 0 to
+#: level 1 or more, as the authors' code does.
+HWGQ = "hwgq"
+UNIFORM, HALF_WAVE = QUANTIZERS = ("uniform", "half-wave")
+
+
 @dataclass(frozen=True)
 class Activation(Layer):
     """``[activation]``: ``hwgq`` quantises to levels 0..2^bits - 1, the others are float functions."""
@@ -139,7 +145,12 @@ class Activation(Layer):
     kind = "activation"
     activation: str
     bits: int = 0
-    quantizer: str = "uniform"
+    quantizer: str = UNIFORM
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether it makes levels."""
+        return self.activation == HWGQ
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from functools import cached_property
 
 from tinier_yolo.darknet.cfg import Section, did_you_mean, parse_cfg, read_cfg_text
 from tinier_yolo.darknet.layers import (
+    HWGQ,
+    QUANTIZERS,
+    UNIFORM,
     Activation,
     AvgPool,
     BatchNorm,
@@ -31,7 +34,6 @@ from tinier_yolo.errors import CfgError, PathLike
 MAX_DIMENSION = 16_384
 
 ACTIVATIONS = ("linear", "leaky", "relu", "logistic")
-QUANTIZERS = ("uniform", "half-wave")
 POLICIES = ("constant", "step", "steps", "exp", "poly", "sig", "cosine")
 
 
@@ -278,9 +280,9 @@ def _maxpool(section: Section, shape: Shape) -> MaxPool:
 
 
 def _activation_layer(section: Section, shape: Shape) -> Activation:
-    name = _activation(section, "linear", ("hwgq",))
-    quantizer, bits = section.word("quantizer", "uniform"), section.integer("bits", 2)
-    if name != "hwgq":
+    name = _activation(section, "linear", (HWGQ,))
+    quantizer, bits = section.word("quantizer", UNIFORM), section.integer("bits", 2)
+    if name != HWGQ:
         for key in ("bits", "quantizer"):
             if key in section.options:
                 raise section.error(f"{key} without activation=hwgq", key)

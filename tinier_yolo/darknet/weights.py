@@ -60,7 +60,7 @@ def count_values(network: Network) -> int:
 
 
 #: (layer index, name, shape) of each array of a .weights file, in its order.
-Plan = Sequence[tuple[int, str, tuple[int, ...]]]
+ArrayList = Sequence[tuple[int, str, tuple[int, ...]]]
 
 
 def load_weights(path: PathLike, network: Network) -> Parameters:
@@ -73,26 +73,39 @@ def load_weights(path: PathLike, network: Network) -> Parameters:
         WeightsError: the file cannot be read, is not exactly as long as this network needs, or holds a value that is
             not finite.
     """
-    plan = [(index, name, shape) for index, layer in enumerate(network.layers) for name, shape in layer.parameters]
+    return parse_weights(read_weights(path), network, path)
+
+
+def parse_weights(data: bytes, network: Network, path: PathLike) -> Parameters:
+    """The arrays of ``network`` from the bytes of a .weights file; see :func:`load_weights`.
+
+    Args:
+        data: what :func:`read_weights` has read.
+        network: the network.
+        path: the name that errors give.
+
+    Raises:
+        WeightsError: the file is not exactly as long as this network needs, or holds a value that is not finite.
+    """
+    wanted = [(index, name, shape) for index, layer in enumerate(network.layers) for name, shape in layer.parameters]
     layers: list[dict[str, NDArray[np.float32]]] = [{} for _ in network.layers]
-    for (index, name, _), array in zip(plan, load_arrays(path, plan, network.path), strict=True):
+    for (index, name, _), array in zip(wanted, parse_arrays(data, wanted, path, network.path), strict=True):
         layers[index][name] = array
     return tuple(layers)
 
 
-def load_arrays(path: PathLike, plan: Plan, owner: str) -> list[NDArray[np.float32]]:
-    """Read arrays in the order of ``plan``; ``owner`` is the network that errors name.
+def parse_arrays(data: bytes, wanted: ArrayList, path: PathLike, owner: str) -> list[NDArray[np.float32]]:
+    """The arrays that a .weights file holds in the order of ``wanted``; ``owner`` is the network that errors name.
 
     Raises:
-        WeightsError: as :func:`load_weights`.
+        WeightsError: as :func:`parse_weights`.
     """
-    data = _read(path)
     header = read_header(data, path)
-    body = 4 * sum(math.prod(shape) for _, _, shape in plan)
+    body = 4 * sum(math.prod(shape) for _, _, shape in wanted)
     _check_length(len(data), header, body, path, owner)
     values = np.frombuffer(data, "<f4", offset=header.size).astype(np.float32)
     arrays, position = [], 0
-    for index, name, shape in plan:
+    for index, name, shape in wanted:
         count = math.prod(shape)
         array = values[position : position + count].reshape(shape)
         if not np.isfinite(array).all():
@@ -103,17 +116,12 @@ def load_arrays(path: PathLike, plan: Plan, owner: str) -> list[NDArray[np.float
     return arrays
 
 
-def weights_length(path: PathLike) -> int:
-    """How many bytes of values, behind the header, a .weights file holds.
+def read_weights(path: PathLike) -> bytes:
+    """The bytes of a .weights file.
 
     Raises:
-        WeightsError: the file cannot be read or has no header.
+        WeightsError: the file cannot be read.
     """
-    data = _read(path)
-    return len(data) - read_header(data, path).size
-
-
-def _read(path: PathLike) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -166,8 +174,9 @@ def save_weights(path: PathLike, network: Network, parameters: Parameters, image
         images_seen: goes into the header; Darknet resumes its learning-rate schedule by it.
 
     Raises:
-        WeightsError: an array of the wrong shape, or a file that cannot be written.
+        WeightsError: an array of the wrong shape.
+        OutputError: the file cannot be written.
     """
     data = weights_bytes(network, parameters, images_seen)
-    with atomic_write(path, error=WeightsError) as file:
+    with atomic_write(path) as file:
         file.write(data)

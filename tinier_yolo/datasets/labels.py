@@ -151,6 +151,17 @@ def parse_labels(text: str, path: PathLike, classes: int) -> tuple[NDArray[np.fl
     return np.array(boxes, np.float32).reshape(-1, 4), np.array(class_ids, np.int32)
 
 
+def format_labels(boxes: NDArray[np.floating], class_ids: NDArray[np.integer]) -> str:
+    """The text of a label file, which :func:`parse_labels` reads: boxes (n, 4) and classes (n,), relative to the image.
+
+    Six decimals: a hundredth of a pixel in the largest image.
+    """
+    return "".join(
+        f"{class_id} " + " ".join(f"{number:.6f}" for number in box) + "\n"
+        for class_id, box in zip(class_ids.tolist(), boxes.tolist(), strict=True)
+    )
+
+
 def load_sample(image: Path, classes: int = 1) -> Sample:
     """An image's labels and ignored boxes, read and checked; the image itself is only looked for.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.datasets.labels import read_text
-from tinier_yolo.errors import DataError, PathLike, TinierYoloError
+from tinier_yolo.errors import DataError, PathLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,7 @@ class Record:
         return f"line {self.lines[0 if row is None else row + 1]}"
 
 
-def read_records(
-    path: PathLike, columns: Sequence[str], what: str, error: type[TinierYoloError] = DataError
-) -> tuple[Record, ...]:
+def read_records(path: PathLike, columns: Sequence[str], what: str) -> tuple[Record, ...]:
     """Read a file of records. Blank lines and any kind of line end are accepted.
 
     A count of 0 may be followed by one line of zeros, as WIDER FACE's training annotations have it; it is skipped.
@@ -50,39 +48,35 @@ def read_records(
         path: the file.
         columns: names of the columns, in order.
         what: what the file is, for messages: ``"FDDB ellipse list"``.
-        error: the class of the error to raise.
 
     Raises:
-        TinierYoloError: of class ``error``; names file and line of a bad count, a line of another form, a number that
-            is not finite, a record that the end of the file cuts off, or a file without records.
+        DataError: names file and line of a bad count, a line of another form, a number that is not finite, a record
+            that the end of the file cuts off, or a file without records.
     """
-    try:
-        text = read_text(path, what)
-    except DataError as problem:
-        raise error(problem.problem, path=path, place=problem.place, found=problem.found) from problem
+    text = read_text(path, what)
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     try:
         records = tuple(_records(lines, columns, Path(path)))
     except _MalformedError as problem:
         place = f"line {problem.line}"
-        raise error(problem.text, path=path, place=place, expected=problem.expected, found=problem.found) from None
+        raise DataError(problem.text, path=path, place=place, expected=problem.expected, found=problem.found) from None
     if not records:
-        raise error(f"an empty {what}", path=path)
+        raise DataError(f"an empty {what}", path=path)
     return records
 
 
-def index_records(records: Iterable[Record], error: type[TinierYoloError] = DataError) -> dict[str, Record]:
+def index_records(records: Iterable[Record]) -> dict[str, Record]:
     """Records by name.
 
     Raises:
-        TinierYoloError: of class ``error``, naming both places, where a name appears twice.
+        DataError: a name appears twice; names both places.
     """
     index: dict[str, Record] = {}
     for record in records:
         first = index.setdefault(record.name, record)
         if first is not record:
             found = f"also {first.path.name} {first.place()}"
-            raise error(f"{record.name[:80]} twice", path=record.path, place=record.place(), found=found)
+            raise DataError(f"{record.name[:80]} twice", path=record.path, place=record.place(), found=found)
     return index
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.datasets.records import index_records, read_records
 from tinier_yolo.errors import DataError, PathLike
 
@@ -107,19 +106,6 @@ def load_wider_subset(path: PathLike) -> dict[str, NDArray[np.intp]]:
             raise DataError("an index that is no face", path=path, place=name, expected=expected)
         subset[name] = indices
     return subset
-
-
-def wider_sample(image: WiderImage, path: Path, size: tuple[int, int]) -> Sample:
-    """A training sample of an image whose (width, height) in pixels is known; invalid faces are ignored.
-
-    Boxes are cut to the image; what has no area then is left out.
-    """
-    corners = np.hstack([image.boxes[:, :2], image.boxes[:, :2] + image.boxes[:, 2:]]) / (size * 2)
-    corners = np.clip(corners, 0.0, 1.0)
-    relative = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]]).astype(np.float32)
-    seen = np.all(relative[:, 2:] > 0, axis=1)
-    boxes = relative[seen & ~image.invalid]
-    return Sample(path, boxes, np.zeros(len(boxes), np.int32), relative[seen & image.invalid])
 
 
 def _wider_lists(path: PathLike, keys: Iterable[str]) -> Iterator[tuple[str, tuple[NDArray[Any], ...]]]:

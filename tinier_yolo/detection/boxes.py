@@ -1,12 +1,39 @@
-"""Boxes, xyxy: overlap, suppression, clipping."""
+"""Boxes: their forms, and of boxes xyxy overlap, suppression and clipping.
+
+The forms are ``xyxy`` (left, top, right, bottom), ``xywh`` (left, top, width, height) and ``cxcywh`` (centre, width,
+height). All functions that change a form take and return (..., 4), of any float type, in any unit.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: Boxes whose overlaps with all others are found at once: more than a picture has faces, little memory.
 BLOCK = 32
+
+
+def xywh_to_xyxy(boxes: NDArray[Any]) -> NDArray[Any]:
+    """Left, top, width, height -> left, top, right, bottom."""
+    return _joined(boxes[..., :2], boxes[..., :2] + boxes[..., 2:])
+
+
+def xyxy_to_xywh(boxes: NDArray[Any]) -> NDArray[Any]:
+    """Left, top, right, bottom -> left, top, width, height."""
+    return _joined(boxes[..., :2], boxes[..., 2:] - boxes[..., :2])
+
+
+def cxcywh_to_xyxy(boxes: NDArray[Any]) -> NDArray[Any]:
+    """Centre, width, height -> left, top, right, bottom."""
+    half = boxes[..., 2:] / 2
+    return _joined(boxes[..., :2] - half, boxes[..., :2] + half)
+
+
+def xyxy_to_cxcywh(boxes: NDArray[Any]) -> NDArray[Any]:
+    """Left, top, right, bottom -> centre, width, height."""
+    return _joined((boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2])
 
 
 def iou(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -61,6 +88,11 @@ def clip(boxes: NDArray[np.floating], width: int, height: int) -> NDArray[np.flo
     """Boxes (n, 4), cut to an image of ``width`` x ``height`` pixels; what lies outside becomes a box without area."""
     limits = (width, height, width, height)
     return np.clip(np.asarray(boxes, np.float64), 0, limits)
+
+
+def _joined(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
+    boxes: NDArray[Any] = np.concatenate((first, second), axis=-1)
+    return boxes
 
 
 def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

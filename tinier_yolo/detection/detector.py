@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Activation, Convolutional
 from tinier_yolo.darknet.network import MAX_DIMENSION, Network
 from tinier_yolo.darknet.weights import load_weights
+from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.detection.boxes import clip, nms
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.detection.region import decode
 from tinier_yolo.errors import PathLike, UsageError
-
-#: The defaults of the command line and of :meth:`Detector.detect`.
-THRESH, NMS = 0.25, 0.45
 
 Size = int | tuple[int, int]
 
@@ -228,7 +226,6 @@ def _resized(network: Network, size: Size | None) -> Network:
 
 def _is_quantised(network: Network) -> bool:
     return any(
-        (isinstance(layer, Activation) and layer.activation == "hwgq")
-        or (isinstance(layer, Convolutional) and layer.binary)
+        (isinstance(layer, Activation) and layer.quantizes) or (isinstance(layer, Convolutional) and layer.binary)
         for layer in network.layers
     )

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import Region
+from tinier_yolo.detection.boxes import cxcywh_to_xyxy
 from tinier_yolo.detection.detections import Detections
 
 #: tw and th are cut off here: e^16 is 9 million times the anchor, larger than any image, and far from an overflow.
@@ -53,8 +54,8 @@ def decode(output_map: NDArray[Any], region: Region, stride: int, thresh: float,
     scores = objectness * probabilities.max(axis=1)
 
     centre = np.array((column, row)).T + _sigmoid(t[:, :2])
-    half = np.asarray(region.anchors)[anchor] * np.exp(np.minimum(t[:, 2:4], MAX_LOG_SIZE)) / 2
-    boxes = np.concatenate((centre - half, centre + half), axis=1) * stride
+    sides = np.asarray(region.anchors)[anchor] * np.exp(np.minimum(t[:, 2:4], MAX_LOG_SIZE))
+    boxes = cxcywh_to_xyxy(np.concatenate((centre, sides), axis=1)) * stride
     kept = scores >= thresh
     return Detections.of(boxes[kept], scores[kept], class_ids[kept])
 

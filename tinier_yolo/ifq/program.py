@@ -181,9 +181,9 @@ class Program:
         """Write its .ifq file, whole or not at all.
 
         Raises:
-            ProgramError: the file cannot be written.
+            OutputError: the file cannot be written.
         """
-        with atomic_write(path, error=ProgramError) as file:
+        with atomic_write(path) as file:
             file.write(self.to_bytes())
 
     @cached_property

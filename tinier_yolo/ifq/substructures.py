@@ -2,7 +2,7 @@
 
 A substructure is a run of layers that starts with a convolution. It is quantised when it reads {convolution, [max
 pool], [batch norm], quantisation}: everything between its integers in and its integers out is composed into integer
-thresholds. Layers that no quantised substructure holds form the others, which are converted apart.
+thresholds. The layers between quantised substructures form substructures of their own, which are not quantised.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _other_length(layers: Sequence[Layer], start: int) -> int:
 
 
 def _is_quantizer(layer: Layer) -> bool:
-    return isinstance(layer, Activation) and layer.activation == "hwgq"
+    return isinstance(layer, Activation) and layer.quantizes
 
 
 def _only(layers: Sequence[Layer], kind: type[LayerT]) -> LayerT | None:

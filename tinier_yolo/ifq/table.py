@@ -1,4 +1,8 @@
-"""The figures of a network's layers: bits, bytes, multiply-accumulates. Those of an integer network are its .ifq's."""
+"""The table of a network's layers: shapes, bits, bytes and multiply-accumulates.
+
+Bits and bytes are those of the form in which the network is shipped: the .ifq where it has an integer program, the
+.weights where it has none.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.errors import MediaError, PathLike
+from tinier_yolo.errors import MediaError, OutputError, PathLike
 from tinier_yolo.files import atomic_write
 from tinier_yolo.media.headers import image_size
 from tinier_yolo.media.opencv import quiet
@@ -58,17 +58,17 @@ def write_image(path: PathLike, rgb: NDArray[np.uint8]) -> None:
         rgb: uint8 (height, width, 3).
 
     Raises:
-        MediaError: OpenCV does not write that format or that size, or the file system refuses.
+        OutputError: OpenCV does not write that format or that size, or the file system refuses.
     """
     suffix = Path(path).suffix
     try:
         with quiet():
             encoded, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     except cv2.error as error:
-        raise MediaError("OpenCV cannot encode the picture", path=path, found=error.err) from error
+        raise OutputError("OpenCV cannot encode the picture", path=path, found=error.err) from error
     if not encoded:
         height, width = rgb.shape[:2]
-        raise MediaError("OpenCV cannot encode the picture", path=path, found=f"{width}x{height} pixels as {suffix}")
+        raise OutputError("OpenCV cannot encode the picture", path=path, found=f"{width}x{height} pixels as {suffix}")
     with atomic_write(path, durable=False) as file:
         file.write(data.tobytes())
 

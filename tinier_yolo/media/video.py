@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.errors import MediaError, PathLike
+from tinier_yolo.errors import MediaError, OutputError, PathLike
 from tinier_yolo.media.ahead import read_ahead
 from tinier_yolo.media.opencv import quiet
 
@@ -131,7 +131,7 @@ class VideoWriter:
         size: (width, height) of the frames.
 
     Raises:
-        MediaError: OpenCV cannot write the video, or the file system refuses.
+        OutputError: OpenCV cannot write the video, or the file system refuses.
     """
 
     def __init__(self, path: PathLike, fps: float, size: tuple[int, int]) -> None:
@@ -140,12 +140,12 @@ class VideoWriter:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise MediaError("cannot write", path=path, found=error.strerror) from error
+            raise OutputError("cannot write", path=path, found=error.strerror) from error
         with quiet():
             self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
         if not self._writer.isOpened():
             self._temporary.unlink(missing_ok=True)
-            raise MediaError("OpenCV cannot write the video", path=path, found=f"{size[0]}x{size[1]} at {fps:g} fps")
+            raise OutputError("OpenCV cannot write the video", path=path, found=f"{size[0]}x{size[1]} at {fps:g} fps")
 
     def __enter__(self) -> Self:
         return self
@@ -154,10 +154,10 @@ class VideoWriter:
         """Append a frame, RGB uint8 (height, width, 3).
 
         Raises:
-            MediaError: it is not of the video's size.
+            OutputError: it is not of the video's size.
         """
         if (rgb.shape[1], rgb.shape[0]) != self._size:
-            raise MediaError(
+            raise OutputError(
                 "the size of the frames changes", path=self._path, expected=self._size, found=rgb.shape[1::-1]
             )
         self._writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
@@ -172,7 +172,7 @@ class VideoWriter:
             else:
                 self._temporary.unlink(missing_ok=True)
         except OSError as problem:
-            raise MediaError("cannot write", path=self._path, found=problem.strerror) from problem
+            raise OutputError("cannot write", path=self._path, found=problem.strerror) from problem
 
 
 def _check_file(path: Path) -> None:

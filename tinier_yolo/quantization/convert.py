@@ -10,6 +10,7 @@ import numpy as np
 from tinier_yolo.darknet.layers import Activation
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
+from tinier_yolo.defaults import FRACTION_BITS
 from tinier_yolo.errors import ConversionError
 from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 from tinier_yolo.ifq.substructures import Substructure, integer_chain, refusal
@@ -19,9 +20,6 @@ from tinier_yolo.quantization.hwgq import quantizer_for
 from tinier_yolo.quantization.integrated import integer_thresholds
 from tinier_yolo.quantization.proof import LayerProof, Proof, prove
 from tinier_yolo.quantization.separated import fixed_point_output
-
-#: The paper finds m = 14 enough for the last substructure (section 4.1.2).
-FRACTION_BITS = 14
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-#: ``uniform`` has a cell around zero; ``half-wave`` sends every x > 0 to level 1 or more, as the authors' code does.
-KINDS = ("uniform", "half-wave")
+from tinier_yolo.darknet.layers import HALF_WAVE, QUANTIZERS, UNIFORM
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Quantizer:
 
     Attributes:
         bits: k, the bits of a level.
-        kind: one of :data:`KINDS`.
+        kind: one of :data:`tinier_yolo.darknet.layers.QUANTIZERS`.
         step: Delta, the distance of two levels; the mean-squared-error optimum for a half-normal input.
         thresholds: the 2^bits - 1 boundaries, ascending; **level = number of thresholds that x exceeds, strictly**.
     """
@@ -50,13 +49,13 @@ class Quantizer:
 
 
 @cache
-def quantizer_for(bits: int, kind: str = "uniform") -> Quantizer:
+def quantizer_for(bits: int, kind: str = UNIFORM) -> Quantizer:
     """The quantiser of a cfg's ``activation=hwgq`` with these ``bits`` and this ``quantizer``.
 
     Raises:
         ValueError: bits outside 1..8, or an unknown kind.
     """
-    if not 1 <= bits <= 8 or kind not in KINDS:
+    if not 1 <= bits <= 8 or kind not in QUANTIZERS:
         raise ValueError(f"no half-wave Gaussian quantiser of {bits} bits and kind {kind!r}")
     step = _optimal_step(bits, kind)
     return Quantizer(bits, kind, step, tuple(_boundaries(step, bits, kind)))
@@ -64,7 +63,7 @@ def quantizer_for(bits: int, kind: str = "uniform") -> Quantizer:
 
 def _boundaries(step: float, bits: int, kind: str) -> list[float]:
     boundaries = [(level - 0.5) * step for level in range(1, 1 << bits)]
-    if kind == "half-wave":
+    if kind == HALF_WAVE:
         boundaries[0] = 0.0
     return boundaries
 

@@ -38,11 +38,11 @@ class Checkpoint:
         """Write the file.
 
         Raises:
-            WeightsError: it cannot be written; an older one at ``path`` is then untouched.
+            OutputError: it cannot be written; an older one at ``path`` is then untouched.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
         data = safetensors.torch.save(tensors, {"format": FORMAT, "values": json.dumps(dict(self.values))})
-        with atomic_write(path, error=WeightsError) as file:
+        with atomic_write(path) as file:
             file.write(data)
 
     @classmethod

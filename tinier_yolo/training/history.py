@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tinier_yolo.errors import DataError
 from tinier_yolo.files import atomic_write
 
 Row = Mapping[str, float]
@@ -22,7 +21,7 @@ class History:
         """Continue the file from iteration ``start``: later rows, and a row cut short by a kill, are dropped."""
         self.path, self.columns = path, tuple(columns)
         self.rows: list[Row] = [row for row in self._read() if row["iteration"] <= start] if start else []
-        with atomic_write(path, "w", DataError) as file:
+        with atomic_write(path, "w") as file:
             file.write(",".join(self.columns) + "\n" + "".join(self._line(row) for row in self.rows))
 
     def append(self, row: Row) -> None:
@@ -82,7 +81,7 @@ def draw_curves(training: History, validation: History, path: Path) -> None:
         axes.grid(alpha=0.3)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    with atomic_write(path, error=DataError) as file:
+    with atomic_write(path) as file:
         file.write(buffer.getvalue())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinier_yolo.darknet.layers import BatchNorm
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.darknet.weights import Parameters, count_values, load_arrays, load_weights, weights_length
+from tinier_yolo.darknet.weights import Parameters, count_values, parse_arrays, parse_weights, read_header, read_weights
 from tinier_yolo.errors import PathLike
 from tinier_yolo.training.model import batch_norm_after
 
@@ -24,12 +24,15 @@ def load_initial(path: PathLike, network: Network) -> Parameters:
     """
     plan = _twin_plan(network)
     twin_values = sum(int(np.prod(shape)) for _, _, shape in plan)
-    if twin_values == count_values(network) or weights_length(path) != 4 * twin_values:
-        return load_weights(path, network)
+    data = read_weights(path)
+    values_size = len(data) - read_header(data, path).size
+    if twin_values == count_values(network) or values_size != 4 * twin_values:
+        return parse_weights(data, network, path)
     parameters: list[dict[str, np.ndarray]] = [
         {name: np.zeros(shape, np.float32) for name, shape in layer.parameters} for layer in network.layers
     ]
-    for (index, name, _), array in zip(plan, load_arrays(path, plan, f"the float twin of {network.path}"), strict=True):
+    owner = f"the float twin of {network.path}"
+    for (index, name, _), array in zip(plan, parse_arrays(data, plan, path, owner), strict=True):
         parameters[index][name] = array
     for layer, arrays in zip(network.layers, parameters, strict=True):
         if isinstance(layer, BatchNorm):

@@ -251,7 +251,7 @@ def _module(layer: Layer, scale: float, followed_by_batch_norm: bool) -> tuple[n
     if isinstance(layer, BatchNorm):
         return Norm(layer.input.channels, BATCH_NORM_EPSILON), 1.0
     if isinstance(layer, Activation):
-        if layer.activation != "hwgq":
+        if not layer.quantizes:
             return _Function(_ACTIVATIONS[layer.activation]), scale
         quantizer = quantizer_for(layer.bits, layer.quantizer)
         return _Function(lambda x: quantize_levels(x, quantizer)), quantizer.step

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.errors import DataError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.training.augment import Augmentation, Image, apply_effects, draw_effects
 from tinier_yolo.training.dataset import Example, TrainingSet, ValidationSet
@@ -119,7 +118,7 @@ def write_sheet(views: TrainingSet, path: Path, count: int = 40) -> None:
         _strip("views" if first == 0 else "", examples[first : first + _COLUMNS]) for first in range(0, count, _COLUMNS)
     ]
     _, data = cv2.imencode(".png", np.vstack(rows)[..., ::-1])
-    with atomic_write(path, error=DataError) as file:
+    with atomic_write(path) as file:
         file.write(data.tobytes())
 
 

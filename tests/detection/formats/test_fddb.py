@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.formats.fddb import format_record, read_fddb, write_fddb
-from tinier_yolo.errors import DetectionsError
+from tinier_yolo.errors import DataError, DetectionsError, OutputError
 
 FOUND = Detections.of([[1, 2, 11, 22.25], [0.5, 0, 4, 4]], [0.75, 1 / 3])
 
@@ -52,12 +52,12 @@ def test_bad_detections_are_told_with_file_and_line(tmp_path: Path) -> None:
         "80 60 0.5 100 100 0.9": "line 5: malformed line (expected x y w h score, found 80 60 0.5 100 100 0.9)",
     }.items():
         path.write_text(f"a\n0\nb\n1\n{line}\n")
-        with pytest.raises(DetectionsError) as caught:
+        with pytest.raises(DataError) as caught:
             read_fddb(path)
         assert str(caught.value) == f"{path}: {told}"
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DetectionsError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot write"):
         write_fddb(tmp_path / "file" / "out.txt", [])

@@ -6,7 +6,7 @@ import pytest
 
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.formats.wider import read_wider, write_wider
-from tinier_yolo.errors import DetectionsError
+from tinier_yolo.errors import DataError, DetectionsError
 
 FOUND = Detections.of([[1, 2, 11, 22.25]], [0.75])
 
@@ -36,5 +36,5 @@ def test_bad_folders(tmp_path: Path) -> None:
     with pytest.raises(DetectionsError, match="line 3: more than one image in the file"):
         read_wider(tmp_path)
     (tmp_path / "e" / "i.txt").write_text("i\n1\n1 2 3 4 inf\n")
-    with pytest.raises(DetectionsError, match=r"i\.txt: line 3: score is not a finite number"):
+    with pytest.raises(DataError, match=r"i\.txt: line 3: score is not a finite number"):
         read_wider(tmp_path)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from eval.fddb.benchmark import FddbResult, evaluate_detector, evaluate_files
-from eval.fddb.dataset import FddbSet, load_detections, load_sizes
-from eval.run import Subject
 from tests.eval.fakes import BrightDetector, draw
 from tinier_yolo.errors import DataError, DetectionsError, MediaError, UsageError
+from tinier_yolo.eval.fddb.benchmark import FddbResult, evaluate_detector, evaluate_files
+from tinier_yolo.eval.fddb.dataset import FddbSet, load_detections, load_sizes
+from tinier_yolo.eval.run import Subject
 
 # Four images with five faces; circles of radius 10.
 FOLDS = {
@@ -142,7 +142,7 @@ def test_bad_lists(folder: Path, text: str, told: str) -> None:
 )
 def test_bad_detections(folder: Path, text: str, told: str) -> None:
     (folder / "found.txt").write_text(text)
-    with pytest.raises(DetectionsError, match=told):
+    with pytest.raises(DataError, match=told):
         load_detections(folder / "found.txt", FddbSet.load(folder / "folds"))
 
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from eval.error_analysis import ErrorOptions, analyse
-from eval.fddb.benchmark import Detected, evaluate_detector, evaluate_files, score
-from eval.fddb.dataset import FddbSet, load_detections, load_sizes
-from eval.fddb.errors import judge, judge_all
-from eval.fddb.overlap import ellipse_boxes, ellipse_mask
-from eval.report import Source
-from eval.run import Subject
-from eval.subjects import DEFAULT_SIZE
 from tests.eval.fakes import BrightDetector, draw
 from tests.eval.fddb.test_protocol import IMAGES, SIZE, Pairs, run
 from tinier_yolo.datasets.fddb import FddbImage
+from tinier_yolo.defaults import NETWORK_SIZE
+from tinier_yolo.eval.error_analysis import ErrorOptions, analyse
+from tinier_yolo.eval.fddb.benchmark import Detected, evaluate_detector, evaluate_files, score
+from tinier_yolo.eval.fddb.dataset import FddbSet, load_detections, load_sizes
+from tinier_yolo.eval.fddb.errors import judge, judge_all
+from tinier_yolo.eval.fddb.overlap import ellipse_boxes, ellipse_mask
+from tinier_yolo.eval.report import Source
+from tinier_yolo.eval.run import Subject
 
 
 @settings(max_examples=100, deadline=None)
@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_run_and_its_files_tell_the_same_errors(folder: Path) -> None:
-    fddb, options = FddbSet.load(folder / "folds"), ErrorOptions((DEFAULT_SIZE, DEFAULT_SIZE))
+    fddb, options = FddbSet.load(folder / "folds"), ErrorOptions((NETWORK_SIZE, NETWORK_SIZE))
     subject = Subject("bright", BrightDetector)
     result = evaluate_detector(fddb, subject, folder / "images", folder / "out", errors=options)
     assert result.errors is not None

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from eval.fddb.overlap import box_pixels, ellipse_mask, overlaps
 from tests.eval.fddb import naive_fddb
+from tinier_yolo.eval.fddb.overlap import box_pixels, ellipse_mask, overlaps
 
 SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60))
 COORDINATES = st.one_of(st.floats(-40, 100), st.integers(-80, 200).map(lambda n: n / 2))

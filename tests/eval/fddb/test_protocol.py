@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
-from eval.fddb.protocol import curve, find_faces
-from eval.roc import Roc, write_continuous, write_discrete
 from tests.eval.fddb import naive_fddb
 from tinier_yolo.datasets.fddb import FddbImage, load_fddb
 from tinier_yolo.detection.formats.fddb import read_fddb
 from tinier_yolo.errors import DetectionsError
+from tinier_yolo.eval.fddb.protocol import curve, find_faces
+from tinier_yolo.eval.roc import Roc, write_continuous, write_discrete
 
 SIZE = (24, 20)
 SCORES = st.sampled_from([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 30.0])
@@ -91,7 +91,9 @@ def test_the_assignment_maximises_the_sum_not_each_pair() -> None:
 def test_assignments_of_equal_sums_are_settled_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     # 2/3 + 1/3 and 1/2 + 1/2: one true positive or none.
     table = {1.0: [2 / 3, 0.5], 2.0: [0.5, 1 / 3]}
-    monkeypatch.setattr("eval.fddb.protocol.overlaps", lambda boxes, *_: np.array([table[x] for x in boxes[:, 0]]))
+    monkeypatch.setattr(
+        "tinier_yolo.eval.fddb.protocol.overlaps", lambda boxes, *_: np.array([table[x] for x in boxes[:, 0]])
+    )
     faces = [(4.0, 4.0, 0.0, 7.0, 8.0), (4.0, 4.0, 0.0, 10.0, 8.0)]
     rows = [(1, 0, 5, 5, 1), (2, 0, 5, 5, 1)]
     assert equal(run([(rows, faces)]), run([(rows[::-1], faces)]))

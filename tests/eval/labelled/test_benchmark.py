@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from eval.figure import FigureOptions
-from eval.labelled.benchmark import LabelledImage, evaluate_detector, load_set
-from eval.run import Subject
 from tests.eval.fakes import BrightDetector, draw
 from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.errors import DataError
+from tinier_yolo.eval.figure import FigureOptions
+from tinier_yolo.eval.labelled.benchmark import LabelledImage, evaluate_detector, load_set
+from tinier_yolo.eval.run import Subject
 
 # Pictures of 80x60. Two faces of 10 and of 40 pixels; a face and an ignored one; a scene without faces.
 LABELS = {"a": [(10, 10, 20, 20), (30, 10, 70, 50)], "b": [(10, 10, 30, 30)], "scene": []}

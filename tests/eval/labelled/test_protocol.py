@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
-from eval.matching import FALSE_ALARM, IGNORED, Matches
+from tinier_yolo.eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
+from tinier_yolo.eval.matching import FALSE_ALARM, IGNORED, Matches
 
 
 def result(name: str, faces: list[float], rows: list[tuple[float, int, float]], scale: float = 1.0) -> ImageResult:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eval.wider.attributes import parse_attribute, wider_faces
 from tinier_yolo.datasets.wider import WiderImage
 from tinier_yolo.errors import UsageError
+from tinier_yolo.eval.wider.attributes import parse_attribute, wider_faces
 
 ALL = (0.0, float("inf"))
 

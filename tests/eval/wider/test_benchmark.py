@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval.figure import FigureOptions
-from eval.run import Subject
-from eval.wider.attributes import Condition
-from eval.wider.benchmark import Drawing, WiderSet, evaluate_detector, evaluate_files, load_detections
 from tests.eval.fakes import BrightDetector, draw
 from tests.eval.wider.wider_files import write_ground_truth
 from tinier_yolo.datasets.wider import WiderImage
 from tinier_yolo.errors import DataError, DetectionsError, UsageError
+from tinier_yolo.eval.figure import FigureOptions
+from tinier_yolo.eval.run import Subject
+from tinier_yolo.eval.wider.attributes import Condition
+from tinier_yolo.eval.wider.benchmark import Drawing, WiderSet, evaluate_detector, evaluate_files, load_detections
 from tinier_yolo.media.images import read_image
 
 ATTRIBUTES = np.zeros((2, 6), np.int8)

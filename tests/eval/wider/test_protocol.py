@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.wider.protocol import SUBSETS, curves, pixel_iou
 from tests.eval.wider import naive_wider
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_subset
 from tinier_yolo.detection.formats.wider import read_wider
+from tinier_yolo.eval.wider.protocol import SUBSETS, curves, pixel_iou
 
 SIDES = st.integers(0, 12)
 BOXES = st.tuples(SIDES, SIDES, SIDES, SIDES)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tinier_yolo.datasets.records import Record, read_records
+from tinier_yolo.detection.boxes import xyxy_to_xywh
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.errors import DetectionsError, PathLike
 from tinier_yolo.files import atomic_write
@@ -25,9 +26,9 @@ def format_record(name: str, detections: Detections) -> str:
     Coordinates get three decimals; scores nine digits, which is what a float32 needs to come back as it was.
     """
     lines = [name, str(len(detections))]
-    for (left, top, right, bottom), score, _ in detections:
-        corner, sides = (float(left), float(top)), (float(right) - float(left), float(bottom) - float(top))
-        lines.append(" ".join(f"{value:.3f}" for value in (*corner, *sides)) + f" {score:.9g}")
+    boxes = xyxy_to_xywh(detections.boxes.astype(np.float64)).tolist()
+    for box, score in zip(boxes, detections.scores, strict=True):
+        lines.append(" ".join(f"{value:.3f}" for value in box) + f" {score:.9g}")
     return "\n".join(lines) + "\n"
 
 
@@ -35,9 +36,9 @@ def write_fddb(path: PathLike, images: Iterable[tuple[str, Detections]]) -> None
     """Write the records of images, given as (name, detections).
 
     Raises:
-        DetectionsError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
-    with atomic_write(path, "w", error=DetectionsError) as file:
+    with atomic_write(path, "w") as file:
         file.writelines(format_record(name, detections) for name, detections in images)
 
 
@@ -48,7 +49,7 @@ def read_fddb(path: PathLike) -> tuple[Record, ...]:
         Records with rows ``x y w h score``; scores are any finite numbers, kept in float64 exactly as written.
 
     Raises:
-        DetectionsError: no such file, nothing in it, or a malformed line (which is named).
+        DataError: no such file, nothing in it, or a malformed line (which is named).
     """
     source = Path(path)
     files = sorted(source.glob(FOLD_FILES)) if source.is_dir() else [source]
@@ -61,9 +62,9 @@ def read_detections(path: PathLike, what: str) -> tuple[Record, ...]:
     """Read one file of records with ``x y w h score`` rows.
 
     Raises:
-        DetectionsError: as :func:`read_fddb`.
+        DataError: as :func:`read_fddb`.
     """
-    records = read_records(path, COLUMNS, what, DetectionsError)
+    records = read_records(path, COLUMNS, what)
     for record in records:
         negative = np.flatnonzero(np.any(record.rows[:, 2:4] < 0, axis=1))
         if negative.size:

@@ -23,11 +23,11 @@ def write_wider(folder: PathLike, name: str, detections: Detections) -> Path:
         The file.
 
     Raises:
-        DetectionsError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     # Not with_suffix(): a name may hold dots.
     path = Path(folder) / f"{name}.txt"
-    with atomic_write(path, "w", error=DetectionsError, durable=False) as file:
+    with atomic_write(path, "w", durable=False) as file:
         file.write(format_record(name.rpartition("/")[2], detections))
     return path
 
@@ -39,7 +39,7 @@ def read_wider(folder: PathLike) -> tuple[Record, ...]:
         Records named ``EVENT/NAME`` after their files, with rows ``x y w h score`` in float64.
 
     Raises:
-        DetectionsError: no such folder, no such files, a file of several images, or a malformed line.
+        DataError: no such folder, no such files, a file of several images, or a malformed line.
     """
     files = sorted(Path(folder).glob("*/*.txt"))
     if not files:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tinier_yolo.datasets.labels import format_labels
+from tinier_yolo.detection.boxes import xyxy_to_cxcywh
 from tinier_yolo.detection.formats.result import Result
-from tinier_yolo.errors import DetectionsError, PathLike
+from tinier_yolo.errors import PathLike
 from tinier_yolo.files import atomic_write
 
 
@@ -29,9 +31,9 @@ class YoloWriter:
         """Write the file of one picture.
 
         Raises:
-            DetectionsError: the file cannot be written.
+            OutputError: the file cannot be written.
         """
-        with atomic_write(self._folder / f"{result.name}.txt", "w", error=DetectionsError, durable=False) as file:
+        with atomic_write(self._folder / f"{result.name}.txt", "w", durable=False) as file:
             file.write(yolo_labels(result))
 
     def close(self) -> None:
@@ -40,9 +42,5 @@ class YoloWriter:
 
 def yolo_labels(result: Result) -> str:
     """The text of the label file of one picture."""
-    corners = result.detections.boxes.astype(np.float64) / ((result.width, result.height) * 2)
-    centres, sides = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
-    return "".join(
-        f"{class_id} " + " ".join(f"{number:.6f}" for number in box) + "\n"
-        for class_id, box in zip(result.detections.class_ids, np.hstack((centres, sides)), strict=True)
-    )
+    boxes = result.detections.boxes.astype(np.float64) / ((result.width, result.height) * 2)
+    return format_labels(xyxy_to_cxcywh(boxes), result.detections.class_ids)

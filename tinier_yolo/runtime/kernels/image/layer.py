@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinier_yolo.ifq.program import QuantizedLayer
-from tinier_yolo.ifq.tensors import IMAGE_BITS
+from tinier_yolo.ifq.tensors import IMAGE_BITS, pack_bits
 from tinier_yolo.runtime.kernels.image.kernels import (
     CHANNELS,
     COLUMNS,
@@ -52,14 +52,14 @@ def pack(layer: QuantizedLayer) -> PackedImageLayer:
     """A layer that the family takes."""
     # Sums and thresholds are int16: a sum is at most 27 bytes, 6885, and a threshold at most one more.
     assert layer.limit + 1 <= np.iinfo(np.int16).max
-    signs = layer.signs.transpose(0, 2, 1, 3).reshape(-1, TERMS, 3)  # (filters, row and channel, column)
+    bits = layer.sign_bits.transpose(0, 2, 1, 3).reshape(-1, TERMS, 3)  # (filters, row and channel, column)
     # Patterns 0 to 3 are (+ + +), (+ + -), (+ - +), (+ - -): the sign of l is that of the term.
-    pattern = (signs != signs[..., :1]) @ np.array([0, 2, 1])
+    pattern = (bits != bits[..., :1]) @ np.array([0, 2, 1])
     terms = (np.arange(TERMS) * PATTERNS + pattern) * COLUMNS
     filters = Filters(
-        terms=np.where(signs[..., 0] < 0, ~terms, terms).astype(np.int32),
+        terms=np.where(bits[..., 0], terms, ~terms).astype(np.int32),
         thresholds=layer.thresholds.astype(np.int16),
-        flips=np.packbits(layer.flips, bitorder="little"),
+        flips=pack_bits(layer.flips),
     )
     return PackedImageLayer(layer, filters)
 

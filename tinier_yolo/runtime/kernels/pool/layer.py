@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from tinier_yolo.ifq.program import QuantizedLayer
+from tinier_yolo.ifq.tensors import pack_bits
 from tinier_yolo.runtime.kernels.packing import pooled_cells
 from tinier_yolo.runtime.kernels.pool.kernels import Pool, pool, pool_parallel
 from tinier_yolo.runtime.kernels.step import Step
@@ -32,7 +31,7 @@ def pool_step(layer: QuantizedLayer, read: PackedMap, write: PackedMap) -> Step:
         planes=read.layout.planes,
         windows=read.layout.cells().ravel()[picked].ravel(),
         size=layer.pool.size**2,
-        flips=np.packbits(layer.flips, bitorder="little"),
+        flips=pack_bits(layer.flips),
         target=write.data,
         target_plane=write.layout.plane_bytes,
         cells=cells,
