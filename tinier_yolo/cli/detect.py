@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from tinier_yolo.cli.options import size
 from tinier_yolo.defaults import NMS, THRESH
-from tinier_yolo.detection.formats import FOLDER_FORMATS, FORMATS
+from tinier_yolo.detection.formats import FORMATS
 from tinier_yolo.errors import TinierYoloError
 from tinier_yolo.shipped import default_model
 
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nms", type=float, default=NMS, help=f"largest IoU of two boxes, 0..1 (default {NMS})")
     parser.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
     parser.add_argument("--out", metavar="DIR", default="out", help="folder for what is written (default out)")
-    parser.add_argument("--format", choices=FORMATS, default="jsonl", help="form of the results (default jsonl)")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="form of the results (default jsonl)")
     parser.add_argument("--show", action="store_true", help="show the pictures in a window; q or Escape ends")
     parser.add_argument("--no-save", action="store_true", help="write no pictures and videos")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one image (default 1)")
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     check_thresholds(args.thresh, args.nms)
     sources, problems = expand(args.sources, skip=args.out)
     output = OutputFolder(args.out, [*args.sources, *(source.label for source in sources)])
-    if not args.no_save or args.format in FOLDER_FORMATS:
+    if not args.no_save or FORMATS[args.format].makes_files:
         output.check()
     if sources:
         detector = Detector.load(args.model or default_model(), args.cfg, args.size, args.threads)
@@ -107,6 +107,7 @@ class _Session:
     def __init__(self, args: argparse.Namespace, detector: Detector, output: OutputFolder, sources: int) -> None:
         from tqdm import tqdm
 
+        from tinier_yolo.detection.formats.result import Target
         from tinier_yolo.detection.formats.writers import open_writer
 
         self.pictures = self.faces = self.failures = 0
@@ -117,7 +118,7 @@ class _Session:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # Names that the terminal's encoding cannot express are no reason to stop.
             sys.stdout.reconfigure(errors="backslashreplace")
-        self._writer = open_writer(args.format, sys.stdout, output.folder, detector.class_names)
+        self._writer = open_writer(args.format, Target(sys.stdout, output.folder, detector.class_names))
         # disable=None: no bar where stderr is not a terminal.
         self._bar = tqdm(total=sources, unit="frame", file=sys.stderr, disable=None, leave=False)
         self._start = time.perf_counter()

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tinier_yolo.datasets.labels import parse_labels
 from tinier_yolo.detection.detections import Detections
-from tinier_yolo.detection.formats import FOLDER_FORMATS, FORMATS
+from tinier_yolo.detection.formats import FORMATS
 from tinier_yolo.detection.formats.fddb import read_fddb
-from tinier_yolo.detection.formats.result import Result, shortest
+from tinier_yolo.detection.formats.result import Result, Target, shortest
 from tinier_yolo.detection.formats.wider import read_wider
 from tinier_yolo.detection.formats.writers import open_writer
 from tinier_yolo.errors import UsageError
@@ -32,7 +32,7 @@ NOTHING = Result("clip.mp4", "clip/000007", 64, 48, Detections.empty(), frame=7)
 
 def text(name: str, *results: Result, folder: Path = Path("unused")) -> str:
     stream = io.StringIO()
-    writer = open_writer(name, stream, folder, NAMES)
+    writer = open_writer(name, Target(stream, folder, NAMES))
     for result in results:
         writer.write(result)
     writer.close()
@@ -87,7 +87,7 @@ def test_fddb_and_wider_are_read_back_by_their_readers(tmp_path: Path) -> None:
 def test_every_format_has_a_writer(tmp_path: Path) -> None:
     for name in FORMATS:
         written = text(name, IMAGE, folder=tmp_path / name)
-        assert (tmp_path / name).exists() == (name in FOLDER_FORMATS) == (written == "")
+        assert (tmp_path / name).exists() == FORMATS[name].makes_files == (written == "")
     with pytest.raises(UsageError, match="unknown format"):
         text("xml")
 

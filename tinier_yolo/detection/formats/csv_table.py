@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import csv
-from typing import IO
 
-from tinier_yolo.detection.formats.result import Result, shortest
+from tinier_yolo.detection.formats.result import Result, Target, shortest
 
 COLUMNS = ("source", "frame", "width", "height", "x1", "y1", "x2", "y2", "score", "class")
 
 
 class CsvWriter:
-    """Writes a header and the rows.
+    """Writes a header and the rows."""
 
-    Args:
-        stream: a text file.
-        class_names: a name for each class id.
-    """
-
-    def __init__(self, stream: IO[str], class_names: tuple[str, ...]) -> None:
-        self._rows, self._class_names = csv.writer(stream, lineterminator="\n"), class_names
+    def __init__(self, target: Target) -> None:
+        self._rows, self._class_names = csv.writer(target.stream, lineterminator="\n"), target.class_names
         self._rows.writerow(COLUMNS)
 
     def write(self, result: Result) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from tinier_yolo.datasets.records import Record, read_records
 from tinier_yolo.detection.boxes import xyxy_to_xywh
 from tinier_yolo.detection.detections import Detections
+from tinier_yolo.detection.formats.result import Result, Target
 from tinier_yolo.errors import DetectionsError, PathLike
 from tinier_yolo.files import atomic_write
 
@@ -30,6 +31,20 @@ def format_record(name: str, detections: Detections) -> str:
     for box, score in zip(boxes, detections.scores, strict=True):
         lines.append(" ".join(f"{value:.3f}" for value in box) + f" {score:.9g}")
     return "\n".join(lines) + "\n"
+
+
+class FddbWriter:
+    """Writes FDDB records, one after the other, to a text file."""
+
+    def __init__(self, target: Target) -> None:
+        self._stream = target.stream
+
+    def write(self, result: Result) -> None:
+        """Write one record."""
+        self._stream.write(format_record(result.name, result.detections))
+
+    def close(self) -> None:
+        """Nothing stands at the end."""
 
 
 def write_fddb(path: PathLike, images: Iterable[tuple[str, Detections]]) -> None:

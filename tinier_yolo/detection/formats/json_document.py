@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import IO
-
 from tinier_yolo.detection.formats.json_lines import json_line
-from tinier_yolo.detection.formats.result import Result
+from tinier_yolo.detection.formats.result import Result, Target
 
 
 class JsonDocumentWriter:
-    """Writes the list as it grows: the objects are those of JSON Lines.
+    """Writes the list as it grows: the objects are those of JSON Lines."""
 
-    Args:
-        stream: a text file.
-        class_names: a name for each class id.
-    """
-
-    def __init__(self, stream: IO[str], class_names: tuple[str, ...]) -> None:
-        self._stream, self._class_names = stream, class_names
+    def __init__(self, target: Target) -> None:
+        self._stream, self._class_names = target.stream, target.class_names
         self._before = "[\n"
 
     def write(self, result: Result) -> None:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import IO, Any
+from typing import Any
 
-from tinier_yolo.detection.formats.result import Result, shortest
+from tinier_yolo.detection.formats.result import Result, Target, shortest
 
 
 class JsonLinesWriter:
-    """Writes each result at once, so that a reader at the other end of a pipe can follow.
+    """Writes each result at once, so that a reader at the other end of a pipe can follow."""
 
-    Args:
-        stream: a text file.
-        class_names: a name for each class id.
-    """
-
-    def __init__(self, stream: IO[str], class_names: tuple[str, ...]) -> None:
-        self._stream, self._class_names = stream, class_names
+    def __init__(self, target: Target) -> None:
+        self._stream, self._class_names = target.stream, target.class_names
 
     def write(self, result: Result) -> None:
         """Write one line."""

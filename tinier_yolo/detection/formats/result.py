@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import IO, Protocol
 
 import numpy as np
 
@@ -29,6 +30,21 @@ class Result:
     height: int
     detections: Detections
     frame: int | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a writer writes to.
+
+    Attributes:
+        stream: a text file, for formats that are one text.
+        folder: for formats that make files of their own.
+        class_names: a name for each class id.
+    """
+
+    stream: IO[str]
+    folder: Path
+    class_names: tuple[str, ...]
 
 
 class ResultWriter(Protocol):

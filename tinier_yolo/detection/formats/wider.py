@@ -7,6 +7,7 @@ from pathlib import Path
 from tinier_yolo.datasets.records import Record
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.formats.fddb import format_record, read_detections
+from tinier_yolo.detection.formats.result import Result, Target
 from tinier_yolo.errors import DetectionsError, PathLike
 from tinier_yolo.files import atomic_write
 
@@ -30,6 +31,20 @@ def write_wider(folder: PathLike, name: str, detections: Detections) -> Path:
     with atomic_write(path, "w", durable=False) as file:
         file.write(format_record(name.rpartition("/")[2], detections))
     return path
+
+
+class WiderWriter:
+    """Writes WIDER FACE's ``EVENT/NAME.txt`` files into a folder."""
+
+    def __init__(self, target: Target) -> None:
+        self._folder = target.folder
+
+    def write(self, result: Result) -> None:
+        """Write the file of one picture."""
+        write_wider(self._folder, result.name, result.detections)
+
+    def close(self) -> None:
+        """Each file is whole as it is."""
 
 
 def read_wider(folder: PathLike) -> tuple[Record, ...]:

@@ -6,26 +6,19 @@ detections has an empty file, which is how Darknet marks a picture without objec
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from tinier_yolo.datasets.labels import format_labels
 from tinier_yolo.detection.boxes import xyxy_to_cxcywh
-from tinier_yolo.detection.formats.result import Result
-from tinier_yolo.errors import PathLike
+from tinier_yolo.detection.formats.result import Result, Target
 from tinier_yolo.files import atomic_write
 
 
 class YoloWriter:
-    """Writes ``NAME.txt`` files.
+    """Writes ``NAME.txt`` files."""
 
-    Args:
-        folder: the folder that names are relative to.
-    """
-
-    def __init__(self, folder: PathLike) -> None:
-        self._folder = Path(folder)
+    def __init__(self, target: Target) -> None:
+        self._folder = target.folder
 
     def write(self, result: Result) -> None:
         """Write the file of one picture.
