@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Option:
-    """An option that a benchmark has for itself; its value is a text, or a list of texts where it may be repeated.
+    """An option that a benchmark has for itself; its value is a text, a list of texts, or whether it was given.
 
     Attributes:
         flag: ``--images``.
@@ -29,6 +29,8 @@ class Option:
         help: a line on it.
         required: whether it must be given.
         repeated: whether it may be given several times.
+        switch: whether it stands alone, without a value.
+        choices: the values that it may have; any if empty.
     """
 
     flag: str
@@ -36,6 +38,8 @@ class Option:
     help: str
     required: bool = False
     repeated: bool = False
+    switch: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Request:
     """
 
     out: Path
-    options: Mapping[str, str | list[str] | None]
+    options: Mapping[str, str | list[str] | bool | None]
     choose: Callable[[], Chosen]
     name: str | None = None
     compare: tuple[tuple[str, Path], ...] = ()
@@ -70,7 +74,11 @@ class Request:
 
     def many(self, name: str) -> tuple[str, ...]:
         """The values of an option that may be repeated."""
-        return tuple(self.options[name] or ())
+        return tuple(cast("list[str]", self.options[name] or ()))
+
+    def has(self, name: str) -> bool:
+        """Whether a switch was given."""
+        return bool(self.options[name])
 
     def images(self) -> str:
         """The folder of images that a detector needs.
@@ -131,6 +139,13 @@ BENCHMARKS = (
             Option("--images", "ROOT", "FDDB's originalPics"),
             Option("--detections", "PATH", "score a file, or a folder of fold-*-out.txt, instead"),
             Option("--sizes", "FILE", 'with --detections: JSON of "name": [width, height]'),
+            Option(
+                "--shape", "SHAPE",
+                "what lines of --detections describe: rectangle (x y w h score) or ellipse (major minor angle x y "
+                "score); default: by the count of their numbers",
+                choices=("rectangle", "ellipse"),
+            ),
+            Option("--lenient", "", "leave wrong lines of annotations and detections out, and count them", switch=True),
         ),
         compare=True,
         errors=True,

@@ -50,7 +50,7 @@ def is_hit(overlap: NDArray[np.float64], *, strict: bool = False) -> NDArray[np.
 def by_score(boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> NDArray[np.intp]:
     """The order of an image's detections, highest score first, as indices (n,).
 
-    Equal scores are ordered by the numbers of their boxes (n, 4), so that the order of a file does not matter.
+    Equal scores are ordered by the numbers of their boxes (n, any), so that the order of a file does not matter.
     """
     return np.lexsort((*boxes.T[::-1], -scores))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.datasets.labels import read_text
+from tinier_yolo.datasets.text import read_text
 from tinier_yolo.errors import DataError, PathLike
 from tinier_yolo.files import atomic_write
 

@@ -1,4 +1,4 @@
-"""The errors of the package: one base, one subclass for each kind of input.
+"""The errors of the package, one base and one subclass for each kind of input; and its warnings.
 
 Each error is one line that says where (file, place), what is wrong, what was expected and what was found. The
 command line prints that line and exits with code 2; a traceback appears only with ``--debug``.
@@ -7,6 +7,7 @@ command line prints that line and exits with code 2; a traceback appears only wi
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 PathLike = str | os.PathLike[str]
@@ -85,3 +86,17 @@ class DetectionsError(DataError):
 
 class UsageError(TinierYoloError):
     """Options of the command line, or arguments of the API, that do not go together."""
+
+
+class TinierYoloWarning(UserWarning):
+    """What was left out of a file, or taken in one of two ways, told in one line; the command line prints it."""
+
+
+def warn(problem: str, **details: Any) -> None:
+    """Warn of something that does not stop the work.
+
+    Args:
+        problem: what it is, in a few words.
+        details: path, place, expected and found, as of :class:`TinierYoloError`.
+    """
+    warnings.warn(str(TinierYoloError(problem, **details)), TinierYoloWarning, stacklevel=3)

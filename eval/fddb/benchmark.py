@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.defaults import NETWORK_SIZE
-from tinier_yolo.detection.formats.fddb import read_fddb, write_fddb
-from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.detection.formats.fddb import Shape, read_fddb, write_fddb
+from tinier_yolo.errors import PathLike, UsageError, warn
 from tinier_yolo.eval.benchmarks import Request
 from tinier_yolo.eval.contact_sheet import write_errors
 from tinier_yolo.eval.error_analysis import Analysis, ErrorOptions, analyse
@@ -34,7 +34,7 @@ class Detected:
     """The detections that are scored.
 
     Attributes:
-        rows: by image name, float64 (n, 5): x, y, width, height, score.
+        rows: by image name, as of :func:`curve`.
         sizes: (width, height) by image name.
         source: where they come from.
     """
@@ -54,6 +54,7 @@ class FddbResult:
         subset: whether this was less than the whole of FDDB.
         detections: their number.
         errors: what kinds of errors there are, where that was asked for.
+        left_out: how many wrong lines of the files were left out; None: a wrong line was an error.
     """
 
     source: Source
@@ -61,6 +62,7 @@ class FddbResult:
     subset: bool
     detections: int
     errors: Analysis | None = None
+    left_out: int | None = None
 
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json``: rate at the operating point, end of the curve, what was evaluated."""
@@ -74,6 +76,8 @@ class FddbResult:
             "detections": self.detections,
             **self.source.summary(),
         }
+        if self.left_out is not None:
+            summary["lines_left_out"] = self.left_out
         if self.subset:
             summary["note"] = (
                 f"{roc.images} images with {roc.faces} faces, a subset of FDDB's {FULL_IMAGES} with {FULL_FACES}: "
@@ -94,25 +98,28 @@ def evaluate(request: Request) -> FddbResult:
         TinierYoloError: options that do not go together, bad input, or results that cannot be written.
     """
     files, root, sizes = request.one("detections"), request.one("images"), request.one("sizes")
-    annotations, lists = request.needed("annotations"), request.many("list")
+    read = request.needed("annotations"), request.many("list"), request.has("lenient")
+    shape = cast("Shape | None", request.one("shape"))
     if files is None:
-        if sizes:
-            raise UsageError("--sizes goes with --detections; a detector needs --images ROOT")
+        if sizes or shape:
+            option = "--sizes" if sizes else "--shape"
+            raise UsageError(f"{option} goes with --detections; a detector needs --images ROOT")
         root, chosen = request.images(), request.choose()
         errors = ErrorOptions(chosen.network_size, chosen.letter_box) if request.errors else None
-        fddb = FddbSet.load(annotations, lists)
+        fddb = FddbSet.load(*read)
         return evaluate_detector(fddb, chosen.subject, root, request.out, compare=request.compare, errors=errors)
     if (root is None) == (sizes is None):
         raise UsageError("--detections needs the sizes of the images", expected="either --images or --sizes")
     if request.errors and root is None:
         raise UsageError("errors are shown in the images", expected="--images ROOT")
     return evaluate_files(
-        FddbSet.load(annotations, lists),
+        FddbSet.load(*read),
         files,
         request.out,
         name=request.name or Path(files).stem,
         sizes=load_sizes(sizes) if sizes else None,
         root=root,
+        shape=shape,
         compare=request.compare,
         errors=ErrorOptions((NETWORK_SIZE, NETWORK_SIZE)) if request.errors else None,
     )
@@ -126,6 +133,7 @@ def evaluate_files(
     name: str,
     sizes: Mapping[str, Size] | None = None,
     root: PathLike | None = None,
+    shape: Shape | None = None,
     compare: Sequence[tuple[str, Path]] = (),
     errors: ErrorOptions | None = None,
 ) -> FddbResult:
@@ -138,6 +146,7 @@ def evaluate_files(
         name: for the legend and the summary.
         sizes: image sizes by name; or
         root: the images, whose sizes are read.
+        shape: what the lines describe; as of :func:`load_detections`.
         compare: names and ROC files of other curves for the plot.
         errors: how to tell the kinds of errors, if at all; needs ``root``.
 
@@ -145,7 +154,7 @@ def evaluate_files(
         TinierYoloError: bad input, or results that cannot be written.
     """
     others = read_compared(compare)
-    rows = load_detections(detections, fddb)
+    rows = load_detections(detections, fddb, shape)
     if sizes is None:
         files = fddb.files(root or "")
         needed = files if errors else [image for image, found in rows.items() if len(found)]
@@ -183,6 +192,8 @@ def _evaluate(
     errors: ErrorOptions | None,
     root: PathLike | None,
 ) -> FddbResult:
+    if fddb.left_out:
+        warn(f"{len(fddb.left_out)} lines are left out; the first: {fddb.left_out[0]}")
     result = score(fddb, detected)
     write_results(out, fddb, result, others)
     if errors is None or root is None:
@@ -219,7 +230,8 @@ def score(fddb: FddbSet, detected: Detected) -> FddbResult:
     names = {image.name for image in fddb.images}
     roc = curve(fddb.images, detected.rows, detected.sizes)
     count = sum(len(found) for name, found in detected.rows.items() if name in names)
-    return FddbResult(detected.source, roc, fddb.is_subset, count)
+    left_out = None if fddb.left_out is None else len(fddb.left_out)
+    return FddbResult(detected.source, roc, fddb.is_subset, count, left_out=left_out)
 
 
 def plot_curves(path: PathLike, fddb: FddbSet, lines: Sequence[Line]) -> None:

@@ -31,7 +31,7 @@ def judge_all(
     Args:
         fddb: the set.
         files: the images' files, by name.
-        rows: detections by image name, float64 (n, 5): x, y, width, height, score.
+        rows: detections by image name, as of :func:`eval.fddb.protocol.curve`.
         sizes: (width, height) by image name.
         threshold: least score of what is kept.
         options: where heights are told.
@@ -47,17 +47,20 @@ def judge_all(
 def judge(
     image: FddbImage, path: Path, rows: NDArray[np.float64], size: Size, threshold: float, scale: float
 ) -> Judged:
-    """One image's detections and faces; a face's box is the one around its ellipse."""
+    """One image's detections and faces; the box of an ellipse is the one around it."""
     rows, ellipses = in_order(rows, image.ellipses)
-    overlap = overlaps(rows[:, :4], ellipses, size)
-    kept = rows[:, 4] >= threshold
+    regions, scores = rows[:, :-1], rows[:, -1]
+    overlap = overlaps(regions, ellipses, size)
+    kept = scores >= threshold
+    is_ellipse = regions.shape[1] == ellipses.shape[1]
+    boxes = ellipse_boxes(regions) if is_ellipse else xywh_to_xyxy(regions)
     return Judged(
         image.name,
         path,
         scale,
         ellipse_boxes(ellipses),
-        xywh_to_xyxy(rows[:, :4]),
-        rows[:, 4],
+        boxes,
+        scores,
         overlap,
         is_hit(overlap, strict=True),
         # Highest scores come first, so that what is kept is the first rows.

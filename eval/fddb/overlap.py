@@ -1,7 +1,8 @@
-"""FDDB's overlap: an elliptic annotation and a rectangular detection as sets of pixels, both cut to the image.
+"""FDDB's overlap: an elliptic annotation and a detection as sets of pixels, both cut to the image.
 
 The official program draws both into masks of the image's size and counts. The same counts come from one small mask an
 ellipse: its window is filled once, and a summed-area table of it tells how much of the ellipse lies in any rectangle.
+Of a detection that is an ellipse too, the part that both windows share is compared.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from numpy.typing import NDArray
 Size = tuple[int, int]
 
 
-def overlaps(boxes: NDArray[np.float64], ellipses: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
+def overlaps(regions: NDArray[np.float64], ellipses: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
     """IoU of every detection with every annotation of one image, ratios of pixel counts.
 
     Args:
-        boxes: float64 (n, 4): x, y, width, height.
+        regions: float64 (n, 4): x, y, width, height; or (n, 5): ellipses.
         ellipses: float64 (m, 5): major radius, minor radius, angle, centre x, centre y.
         size: the image's (width, height).
 
     Returns:
         float64 (n, m); 0 where both lie outside the image.
     """
-    rectangles = box_pixels(boxes, size)
+    if regions.shape[1] == ellipses.shape[1]:
+        return _ellipse_overlaps(regions, ellipses, size)
+    rectangles = box_pixels(regions, size)
     areas = np.prod(rectangles[:, 2:] - rectangles[:, :2], axis=1)
-    iou = np.zeros((len(boxes), len(ellipses)))
+    iou = np.zeros((len(regions), len(ellipses)))
     for column, ellipse in enumerate(ellipses):
         mask, corner = ellipse_mask(ellipse, size)
         common = _pixels_inside(mask, rectangles - (corner * 2))
@@ -81,6 +84,29 @@ def ellipse_boxes(ellipses: NDArray[np.float64]) -> NDArray[np.float64]:
     half_width = np.hypot(major * np.cos(angle), minor * np.sin(angle))
     half_height = np.hypot(major * np.sin(angle), minor * np.cos(angle))
     return np.column_stack([x - half_width, y - half_height, x + half_width, y + half_height])
+
+
+def _ellipse_overlaps(found: NDArray[np.float64], ellipses: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
+    iou = np.zeros((len(found), len(ellipses)))
+    faces = [ellipse_mask(ellipse, size) for ellipse in ellipses]
+    for row, ellipse in enumerate(found):
+        mask, corner = ellipse_mask(ellipse, size)
+        for column, (face, face_corner) in enumerate(faces):
+            common = _common(mask, corner, face, face_corner)
+            union = np.count_nonzero(mask) + np.count_nonzero(face) - common
+            iou[row, column] = common / union if union else 0.0
+    return iou
+
+
+def _common(a: NDArray[np.uint8], a_corner: tuple[int, int], b: NDArray[np.uint8], b_corner: tuple[int, int]) -> int:
+    # How many pixels two masks share; corners are (x, y).
+    left, top = np.maximum(a_corner, b_corner).tolist()
+    right = min(a_corner[0] + a.shape[1], b_corner[0] + b.shape[1])
+    bottom = min(a_corner[1] + a.shape[0], b_corner[1] + b.shape[0])
+    if right <= left or bottom <= top:
+        return 0
+    parts = [mask[top - y : bottom - y, left - x : right - x] for mask, (x, y) in ((a, a_corner), (b, b_corner))]
+    return int(np.count_nonzero(parts[0] & parts[1]))
 
 
 def _pixels_inside(mask: NDArray[np.uint8], rectangles: NDArray[np.int64]) -> NDArray[np.int64]:

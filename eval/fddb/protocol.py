@@ -27,7 +27,8 @@ def curve(images: Iterable[FddbImage], detections: Mapping[str, NDArray[np.float
 
     Args:
         images: the set: every image counts, with detections or without.
-        detections: by image name, float64 (n, 5): x, y, width, height, score. Others' images are left aside.
+        detections: by image name, float64 (n, 5): x, y, width, height, score; or (n, 6): an ellipse's five numbers,
+            score. Others' images are left aside.
         sizes: by image name (width, height); needed only of images with detections and annotations.
 
     Raises:
@@ -51,7 +52,7 @@ def image_curve(
     """One image's curve.
 
     Args:
-        rows: float64 (n, 5): x, y, width, height, score; n > 0.
+        rows: float64 (n, 5) or (n, 6), as of :func:`curve`; n > 0.
         ellipses: float64 (m, 5).
         size: (width, height).
 
@@ -60,7 +61,7 @@ def image_curve(
         IoU where the threshold falls to each.
     """
     rows, ellipses = in_order(rows, ellipses)
-    scores, iou = rows[:, 4], overlaps(rows[:, :4], ellipses, size)
+    scores, iou = rows[:, -1], overlaps(rows[:, :-1], ellipses, size)
     last = last_of_each(scores)
     matched = _matched(iou, last + 1)
     totals = np.column_stack([matched[:, 0], last + 1 - matched[:, 0], matched[:, 1]])
@@ -70,11 +71,11 @@ def image_curve(
 def in_order(
     rows: NDArray[np.float64], ellipses: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The detections (n, 5) of an image by score, highest first, and its annotations (m, 5) in a fixed order.
+    """The detections (n, 5 or 6) of an image by score, highest first, and its annotations (m, 5) in a fixed order.
 
     So assignments of equal sums are settled the same way, however a file is ordered.
     """
-    return rows[by_score(rows[:, :4], rows[:, 4])], ellipses[np.lexsort(ellipses.T[::-1])]
+    return rows[by_score(rows[:, :-1], rows[:, -1])], ellipses[np.lexsort(ellipses.T[::-1])]
 
 
 def find_faces(iou: NDArray[np.float64]) -> NDArray[np.intp]:

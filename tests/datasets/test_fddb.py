@@ -31,6 +31,21 @@ def test_fddb_folds_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> No
     assert first.images[1].ellipses.shape == (0, 5)
 
 
+def test_ellipse_lists_as_the_official_program_reads_them(tmp_path: Path) -> None:
+    write_fold(tmp_path, "01", "a\r\n1.0\r\n3 2 0 5 5 1 extra\r\nb\r\n0\r\n\x1a")
+    ((a, b),) = (fold.images for fold in load_fddb(tmp_path))
+    assert_array_equal(a.ellipses, [[3, 2, 0, 5, 5]])
+    assert b.name == "b"
+
+
+def test_wrong_lines_of_ellipse_lists_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    write_fold(tmp_path, "01", "a\n2\n3 0 0 5 5 1\n3 2 0 5 5 1\na\n0\n")
+    left_out: list[str] = []
+    ((image,),) = (fold.images for fold in load_fddb(tmp_path, left_out))
+    assert_array_equal(image.ellipses, [[3, 2, 0, 5, 5]])
+    assert ["line 3: an ellipse without area" in left_out[0], "line 5: a twice" in left_out[1]] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -52,6 +52,15 @@ def test_a_line_of_zeros_after_a_count_of_zero_is_skipped(tmp_path: Path) -> Non
             "DIR/records.txt: line 1: the file ends after a name (expected the number of lines of a, found nothing)",
         ),
         ("a\nb\n", "DIR/records.txt: line 2: bad count (expected the number of lines of a, found b)"),
+        ("a\n1.5\n1 2\n", "DIR/records.txt: line 2: bad count (expected the number of lines of a, found 1.5)"),
+        ("a\n1e1\n1 2\n", "DIR/records.txt: line 2: bad count (expected the number of lines of a, found 1e1)"),
+        ("a\n1_0\n1 2\n", "DIR/records.txt: line 2: bad count (expected the number of lines of a, found 1_0)"),
+        ("a\n1 2\nb\n0\n", "DIR/records.txt: line 2: bad count (expected the number of lines of a, found 1 2)"),
+        (
+            "a\n1\n1 2\n3 4\nb\n0\n",
+            "DIR/records.txt: line 4: numbers where a name should be "
+            "(expected a name, or a larger count above, found 3 4)",
+        ),
         ("a\n-1\n", "DIR/records.txt: line 2: bad count (expected the number of lines of a, found -1)"),
         (
             f"a\n{'9' * 5000}\n",
@@ -69,6 +78,51 @@ def test_a_line_of_zeros_after_a_count_of_zero_is_skipped(tmp_path: Path) -> Non
 )
 def test_a_bad_file_is_told_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     assert message(tmp_path, text) == told
+
+
+def test_further_columns_where_they_are_allowed(tmp_path: Path) -> None:
+    path = write(tmp_path, "a\n3\n1 2 3\n1 .5x\n1 2 face\n")
+    assert read_records(path, COLUMNS, "test file", more=True)[0].rows.tolist() == [[1, 2], [1, 0.5], [1, 2]]
+    with pytest.raises(DataError, match="line 3: malformed line"):
+        read_records(write(tmp_path, "a\n1\n1x 2\n"), COLUMNS, "test file", more=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "records", "left_out"),
+    [
+        ("a\n2\n1 2\n1 x\nb\n0\n", {"a": [[1, 2]], "b": []}, ["line 4: malformed line"]),
+        ("a\n2\n1 nan\n1 2\n", {"a": [[1, 2]]}, ["line 3: score is not a finite number"]),
+        ("a\ntwo\n1 2\n3 4\nb\n0\n", {"a": [[1, 2], [3, 4]], "b": []}, ["line 2: bad count"]),
+        ("a\n-1\nb\n0\n", {"a": [], "b": []}, ["line 2: bad count"]),
+        ("a\n1 2\nb\n0\n", {"a": [[1, 2]], "b": []}, ["line 2: bad count"]),
+        ("a\nb\n1\n1 2\n", {"b": [[1, 2]]}, ["line 2: bad count"]),
+        ("a\n1\n1 2\n3 4\nb\n0\n", {"a": [[1, 2]], "b": []}, ["line 4: numbers where a name should be"]),
+        ("a\n3\n1 2\nb\n1\n3 4\n", {"a": [[1, 2]], "b": [[3, 4]]}, ["line 3: the next record begins inside"]),
+        ("a\n3\n1 2\n", {"a": [[1, 2]]}, ["line 3: the file ends inside"]),
+        ("a\n0\nb\n", {"a": []}, ["line 3: the file ends after a name"]),
+        ("a\n999999999\n1 2\n", {"a": [[1, 2]]}, ["line 3: the file ends inside"]),
+    ],
+)
+def test_wrong_lines_are_left_out_and_told(
+    tmp_path: Path, text: str, records: dict[str, list[list[float]]], left_out: list[str]
+) -> None:
+    told: list[str] = []
+    path = write(tmp_path, text)
+    found = read_records(path, COLUMNS, "test file", left_out=told)
+    assert {record.name: record.rows.tolist() for record in found} == records
+    assert len(told) == len(left_out)
+    assert all(line.startswith(f"{path}: {start}") for line, start in zip(told, left_out, strict=True))
+    with pytest.raises(DataError) as caught:
+        read_records(path, COLUMNS, "test file")
+    assert caught.value.place is not None
+
+
+def test_of_two_records_of_one_name_the_first_counts_where_the_other_is_left_out(tmp_path: Path) -> None:
+    records = read_records(write(tmp_path, "a\n1\n1 2\na\n0\n"), COLUMNS, "test file")
+    told: list[str] = []
+    assert index_records(records, left_out=told)["a"] is records[0]
+    assert len(told) == 1
+    assert "line 4: a twice" in told[0]
 
 
 def test_missing_and_binary_files(tmp_path: Path) -> None:

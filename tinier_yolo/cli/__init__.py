@@ -12,11 +12,13 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from tinier_yolo import __version__
-from tinier_yolo.errors import TinierYoloError
+from tinier_yolo.errors import TinierYoloError, TinierYoloWarning
 
 #: Verb -> what it does, as the overview shows it.
 VERBS = {
@@ -40,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        code = int(args.run(args))
+        with warnings.catch_warnings():
+            _tell_warnings()
+            code = int(args.run(args))
         sys.stdout.flush()
         return code
     except TinierYoloError as error:
@@ -62,6 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("tinier-yolo: interrupted", file=sys.stderr)
         return 130
+
+
+def _tell_warnings() -> None:
+    # Our own warnings as a line each, which is not said twice; others' as Python shows them.
+    show_others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, TinierYoloWarning):
+            print(f"tinier-yolo: {message}", file=sys.stderr)
+        else:
+            show_others(message, category, *where, **more)
+
+    warnings.simplefilter("default", TinierYoloWarning)
+    warnings.showwarning = show
 
 
 def _abandon_stdout() -> None:

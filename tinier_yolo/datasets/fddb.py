@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.datasets.records import Record, index_records, read_records
+from tinier_yolo.datasets.records import index_records, read_records
 from tinier_yolo.errors import DataError, PathLike
 
+#: Pixels; the largest number in an ellipse.
+MAX_REACH = 1_000_000
 _ELLIPSE = ("major_radius", "minor_radius", "angle", "center_x", "center_y", "1")
 _FOLD = re.compile(r"FDDB-fold-(\d+)-ellipseList\.txt")
 
@@ -39,8 +41,12 @@ class FddbFold:
     images: tuple[FddbImage, ...]
 
 
-def load_fddb(folder: PathLike) -> tuple[FddbFold, ...]:
+def load_fddb(folder: PathLike, left_out: list[str] | None = None) -> tuple[FddbFold, ...]:
     """Read all ``FDDB-fold-*-ellipseList.txt`` of a folder, by number.
+
+    Args:
+        folder: the folder.
+        left_out: as of :func:`.records.read_records`.
 
     Raises:
         DataError: no such files, a malformed line, an ellipse without area, or an image that appears twice.
@@ -48,12 +54,15 @@ def load_fddb(folder: PathLike) -> tuple[FddbFold, ...]:
     paths = {match[1]: path for path in _listing(folder) if (match := _FOLD.fullmatch(path.name))}
     if not paths:
         raise DataError("no FDDB annotations in the folder", path=folder, expected="FDDB-fold-*-ellipseList.txt")
-    records = {number: read_records(path, _ELLIPSE, "FDDB ellipse list") for number, path in sorted(paths.items())}
-    for record in index_records(chain.from_iterable(records.values())).values():
-        _check_ellipses(record)
+    what = "FDDB ellipse list"
+    folds = {
+        number: read_records(path, _ELLIPSE, what, more=True, check=_check_ellipse, left_out=left_out)
+        for number, path in sorted(paths.items())
+    }
+    index = index_records(chain.from_iterable(folds.values()), left_out=left_out)
     return tuple(
-        FddbFold(number, tuple(FddbImage(record.name, record.rows[:, :5]) for record in fold))
-        for number, fold in records.items()
+        FddbFold(number, tuple(FddbImage(r.name, r.rows[:, :5]) for r in fold if index[r.name] is r))
+        for number, fold in folds.items()
     )
 
 
@@ -64,8 +73,12 @@ def _listing(folder: PathLike) -> Iterable[Path]:
         raise DataError("cannot read the folder", path=folder, found=error.strerror) from error
 
 
-def _check_ellipses(record: Record) -> None:
-    flat = np.flatnonzero(np.any(record.rows[:, :2] <= 0, axis=1))
-    if flat.size:
-        place = record.place(flat[0])
-        raise DataError("an ellipse without area", path=record.path, place=place, expected="radii above 0")
+def _check_ellipse(row: Sequence[float]) -> str:
+    if min(row[:2]) <= 0:
+        return "an ellipse without area"
+    return check_reach(row)
+
+
+def check_reach(ellipse: Sequence[float]) -> str:
+    """What is wrong with an ellipse that no image holds: OpenCV cannot draw it."""
+    return "" if max(map(abs, ellipse[:5])) <= MAX_REACH else f"an ellipse beyond {MAX_REACH} pixels"

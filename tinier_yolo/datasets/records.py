@@ -1,21 +1,31 @@
 """The record files of FDDB and WIDER FACE: a name, a count, then that many lines of numbers; again and again.
 
-Annotations and detections of both benchmarks are written in this form; they differ in the columns alone.
+Annotations and detections of both benchmarks are written in this form; they differ in the columns alone. FDDB's
+official program reads its lines as C++ streams do, and public files show it: counts such as ``1.0``, further columns.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.datasets.labels import read_text
+from tinier_yolo.datasets.text import read_lines
 from tinier_yolo.errors import DataError, PathLike
+
+# What "ifstream >> int" makes a whole number of, without what would change it: 1.5 and 1e1 are no counts. Words may
+# follow it; numbers may not, since that is a row.
+_COUNT = re.compile(r"\+?([0-9]{1,9})(?:\.0*)?(?:[eE][+-]?0+)?(?:\s.*)?")
+# What "ifstream >> double" takes of the last column.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+
+#: Says what is wrong with a row, or nothing.
+Check = Callable[[Sequence[float]], str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +49,15 @@ class Record:
         return f"line {self.lines[0 if row is None else row + 1]}"
 
 
-def read_records(path: PathLike, columns: Sequence[str], what: str) -> tuple[Record, ...]:
+def read_records(
+    path: PathLike,
+    columns: Sequence[str],
+    what: str,
+    *,
+    more: bool = False,
+    check: Check | None = None,
+    left_out: list[str] | None = None,
+) -> tuple[Record, ...]:
     """Read a file of records. Blank lines and any kind of line end are accepted.
 
     A count of 0 may be followed by one line of zeros, as WIDER FACE's training annotations have it; it is skipped.
@@ -48,25 +66,27 @@ def read_records(path: PathLike, columns: Sequence[str], what: str) -> tuple[Rec
         path: the file.
         columns: names of the columns, in order.
         what: what the file is, for messages: ``"FDDB ellipse list"``.
+        more: further columns may follow, which are not read.
+        check: looks at the numbers of each row.
+        left_out: lines that are wrong are left out, and what is wrong with each is added here; None: an error.
 
     Raises:
         DataError: names file and line of a bad count, a line of another form, a number that is not finite, a record
             that the end of the file cuts off, or a file without records.
     """
-    text = read_text(path, what)
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    try:
-        records = tuple(_records(lines, columns, Path(path)))
-    except _MalformedError as problem:
-        place = f"line {problem.line}"
-        raise DataError(problem.text, path=path, place=place, expected=problem.expected, found=problem.found) from None
+    reader = _Reader(read_lines(path, what), columns, Path(path), more, check, left_out)
+    records = tuple(reader.records())
     if not records:
         raise DataError(f"an empty {what}", path=path)
     return records
 
 
-def index_records(records: Iterable[Record]) -> dict[str, Record]:
+def index_records(records: Iterable[Record], left_out: list[str] | None = None) -> dict[str, Record]:
     """Records by name.
+
+    Args:
+        records: the records.
+        left_out: as of :func:`read_records`: the first of two records counts.
 
     Raises:
         DataError: a name appears twice; names both places.
@@ -76,52 +96,135 @@ def index_records(records: Iterable[Record]) -> dict[str, Record]:
         first = index.setdefault(record.name, record)
         if first is not record:
             found = f"also {first.path.name} {first.place()}"
-            raise DataError(f"{record.name[:80]} twice", path=record.path, place=record.place(), found=found)
+            problem = DataError(f"{record.name[:80]} twice", path=record.path, place=record.place(), found=found)
+            leave_out(problem, left_out)
     return index
 
 
-class _MalformedError(Exception):
-    def __init__(self, line: int, text: str, expected: str, found: str) -> None:
-        super().__init__(text)
-        self.line, self.text, self.expected, self.found = line, text, expected, found[:60]
+def leave_out(problem: DataError, left_out: list[str] | None) -> None:
+    """Add what is wrong to ``left_out``, or raise it where that is None."""
+    if left_out is None:
+        raise problem
+    left_out.append(str(problem))
 
 
-def _records(lines: Sequence[tuple[int, str]], columns: Sequence[str], path: Path) -> Iterator[Record]:
-    at = 0
-    while at < len(lines):
-        number, name = lines[at][0], lines[at][1].strip()
-        count = _count(lines, at + 1, name)
-        body = lines[at + 2 : at + 2 + count]
-        if len(body) < count:
-            problem = f"the file ends inside the record of {name[:80]}"
-            raise _MalformedError(lines[-1][0], problem, f"{count} lines", f"{len(body)}")
-        rows = np.array([_row(line, text, columns) for line, text in body], np.float64)
-        yield Record(name, rows.reshape(count, len(columns)), path, (number, *(line for line, _ in body)))
-        at += 2 + count
-        if count == 0 and at < len(lines) and lines[at][1].split() == ["0"] * len(columns):
-            at += 1
+def row_lengths(path: PathLike, what: str) -> set[int]:
+    """How many numbers the lines of a file of records hold that hold numbers alone, more than one of them.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return {length for _, line in read_lines(path, what) if (length := len(_numbers(line))) > 1}
 
 
-def _count(lines: Sequence[tuple[int, str]], at: int, name: str) -> int:
-    expected = f"the number of lines of {name[:80]}"
-    if at == len(lines):
-        raise _MalformedError(lines[-1][0], "the file ends after a name", expected, "nothing")
-    number, text = lines[at]
-    # Not int() alone: "1_000" or "+3" is a sign that something else stands there.
-    if re.fullmatch(r"\s*[0-9]{1,9}\s*", text) is None:
-        raise _MalformedError(number, "bad count", expected, text.strip())
-    return int(text)
+class _Reader:
+    def __init__(
+        self,
+        lines: Sequence[tuple[int, str]],
+        columns: Sequence[str],
+        path: Path,
+        more: bool,
+        check: Check | None,
+        left_out: list[str] | None,
+    ) -> None:
+        self._lines, self._columns, self._path = lines, columns, path
+        self._more, self._check, self._left_out = more, check, left_out
+
+    def records(self) -> Iterator[Record]:
+        """The records. Where lines are left out, names, counts and rows are told apart by their looks."""
+        at = 0
+        while at < len(self._lines):
+            number, name = self._lines[at]
+            if len(_numbers(name)) >= len(self._columns):
+                self._wrong(number, "numbers where a name should be", "a name, or a larger count above", name)
+                at += 1
+                continue
+            count, body = self._count(at + 1, name)
+            if count is None:  # a name alone
+                at = body
+                continue
+            rows, at = self._rows(body, count, name)
+            values = np.array([row for _, row in rows], np.float64).reshape(len(rows), len(self._columns))
+            yield Record(name, values, self._path, (number, *(line for line, _ in rows)))
+            zeros = ["0"] * len(self._columns)
+            if count == 0 and at < len(self._lines) and self._lines[at][1].split() == zeros:
+                at += 1
+
+    def _count(self, at: int, name: str) -> tuple[int | None, int]:
+        # The count and the place of the first row; no count where the next record begins there.
+        expected = f"the number of lines of {name[:80]}"
+        if at == len(self._lines):
+            self._wrong(self._lines[-1][0], "the file ends after a name", expected, "nothing")
+            return None, at
+        number, text = self._lines[at]
+        count = _count(text)
+        if count is not None:
+            return count, at + 1
+        self._wrong(number, "bad count", expected, text)
+        if self._is_count(at + 1):
+            return None, at
+        first = at if len(_numbers(text)) > 1 else at + 1
+        end = first
+        while end < len(self._lines) and len(_numbers(self._lines[end][1])) > 1:
+            end += 1
+        return end - first, first
+
+    def _rows(self, at: int, count: int, name: str) -> tuple[list[tuple[int, list[float]]], int]:
+        # The good ones of a record's rows, with their lines, and the place after them.
+        rows: list[tuple[int, list[float]]] = []
+        for place in range(at, at + count):
+            is_next = place < len(self._lines) and self._is_name(place)
+            if place == len(self._lines) or (is_next and self._left_out is not None):
+                where = "the next record begins" if is_next else "the file ends"
+                line = self._lines[place - 1][0]
+                self._wrong(line, f"{where} inside the record of {name[:80]}", f"{count} lines", f"{place - at}")
+                return rows, place
+            number, text = self._lines[place]
+            row, problem = self._row(text)
+            if problem:
+                self._wrong(number, problem, " ".join(self._columns), text)
+            else:
+                rows.append((number, row))
+        return rows, at + count
+
+    def _row(self, text: str) -> tuple[list[float], str]:
+        # The numbers of a row, and what is wrong with them.
+        fields, width = text.split(), len(self._columns)
+        if self._more and len(fields) >= width:
+            last = _NUMBER.match(fields[width - 1])
+            fields = [*fields[: width - 1], last[0] if last else fields[width - 1]]
+        row = _floats(fields)
+        if len(row) != width:
+            return row, "malformed line"
+        for column, value in zip(self._columns, row, strict=True):
+            if not math.isfinite(value):
+                return row, f"{column} is not a finite number"
+        return row, self._check(row) if self._check else ""
+
+    def _is_name(self, at: int) -> bool:
+        return not _numbers(self._lines[at][1]) and self._is_count(at + 1)
+
+    def _is_count(self, at: int) -> bool:
+        return at < len(self._lines) and _count(self._lines[at][1]) is not None
+
+    def _wrong(self, line: int, problem: str, expected: str, found: str) -> None:
+        place = f"line {line}"
+        leave_out(DataError(problem, path=self._path, place=place, expected=expected, found=found[:60]), self._left_out)
 
 
-def _row(number: int, text: str, columns: Sequence[str]) -> list[float]:
-    expected = " ".join(columns)
+def _count(text: str) -> int | None:
+    found = _COUNT.fullmatch(text)
+    return int(found[1]) if found and len(_numbers(text)) <= 1 else None
+
+
+def _numbers(text: str) -> list[float]:
+    # Of a line that holds nothing else.
+    return _floats(text.split())
+
+
+def _floats(fields: Sequence[str]) -> list[float]:
     try:
-        row = [float(field) for field in text.split()]
+        # Python takes 1_000 for a number.
+        return [] if any("_" in field for field in fields) else [float(field) for field in fields]
     except ValueError:
-        row = []
-    if len(row) != len(columns):
-        raise _MalformedError(number, "malformed line", expected, text.strip())
-    for column, value in zip(columns, row, strict=True):
-        if not math.isfinite(value):
-            raise _MalformedError(number, f"{column} is not a finite number", expected, text.strip())
-    return row
+        return []

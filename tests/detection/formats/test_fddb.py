@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.formats.fddb import format_record, read_fddb, write_fddb
-from tinier_yolo.errors import DataError, DetectionsError, OutputError
+from tinier_yolo.errors import DataError, DetectionsError, OutputError, TinierYoloWarning
 
 FOUND = Detections.of([[1, 2, 11, 22.25], [0.5, 0, 4, 4]], [0.75, 1 / 3])
 
@@ -48,8 +48,7 @@ def test_bad_detections_are_told_with_file_and_line(tmp_path: Path) -> None:
     for line, told in {
         "1 2 3 4": "line 5: malformed line (expected x y w h score, found 1 2 3 4)",
         "1 2 3 4 NaN": "line 5: score is not a finite number (expected x y w h score, found 1 2 3 4 NaN)",
-        "1 2 3 -4 1": "line 5: negative width or height (expected x y w h score)",
-        "80 60 0.5 100 100 0.9": "line 5: malformed line (expected x y w h score, found 80 60 0.5 100 100 0.9)",
+        "1 2 3 -4 1": "line 5: negative width or height (expected x y w h score, found 1 2 3 -4 1)",
     }.items():
         path.write_text(f"a\n0\nb\n1\n{line}\n")
         with pytest.raises(DataError) as caught:
@@ -61,3 +60,48 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         write_fddb(tmp_path / "file" / "out.txt", [])
+
+
+def test_ellipses(tmp_path: Path) -> None:
+    path = tmp_path / "found.txt"
+    path.write_text("a\n1\n80 60 0.5 100 101 0.9\nb\n0\n")
+    with pytest.warns(TinierYoloWarning, match="six numbers a line are read as an ellipse"):
+        assert read_fddb(path)[0].rows.tolist() == [[80, 60, 0.5, 100, 101, 0.9]]
+    assert read_fddb(path, "ellipse")[0].rows.tolist() == [[80, 60, 0.5, 100, 101, 0.9]]
+    assert read_fddb(path, "rectangle")[0].rows.tolist() == [[80, 60, 0.5, 100, 101]]
+    path.write_text("a\n1\n80 -60 0.5 100 101 0.9\n")
+    with pytest.raises(DataError, match="line 3: a negative radius"):
+        read_fddb(path, "ellipse")
+
+
+def test_further_numbers_are_told_and_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "found.txt"
+    path.write_text("a\n2\n1 2 3 4 0.5 7 7\n1 2 3 4 0.25\n")
+    with pytest.warns(TinierYoloWarning, match="more than five numbers a line; the first five are read"):
+        assert read_fddb(path)[0].rows.tolist() == [[1, 2, 3, 4, 0.5], [1, 2, 3, 4, 0.25]]
+
+
+#: The forms of public files of detections; all hold the same two records.
+PUBLIC = {
+    "official": "a/b\n1\n1 2 3 4 0.5\nc\n0\n",
+    "counts with a point": "a/b\n1.0\n1 2 3 4 0.5\nc\n0.0\n",
+    "counts with an exponent": "a/b\n1e0\n1 2 3 4 0.5\nc\n0.000000e+00\n",
+    "counts of NumPy": "a/b\n1.\n1 2 3 4 0.5\nc\n0.\n",
+    "a sign, spaces and tabs": " a/b \n +1 \n\t1\t2  3 4\t0.5  \nc\t\n 0 \n",
+    "DOS": "a/b\r\n1\r\n1 2 3 4 0.5\r\nc\r\n0\r\n\x1a",
+    "a byte-order mark": "\ufeffa/b\n1\n1 2 3 4 0.5\nc\n0",
+    "blank lines": "a/b\n1\n1 2 3 4 0.5\n\nc\n0\n\n \n",
+    "words after numbers": "a/b\n1 face\n1 2 3 4 0.5f\nc\n0 faces\n",
+    "exponents": "a/b\n1\n1e0 2.000000e+00 3. 4.0 5e-01\nc\n0\n",
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("form", PUBLIC)
+def test_public_files(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "found.txt"
+    path.write_bytes(PUBLIC[form].encode())
+    assert [(record.name, record.rows.tolist()) for record in read_fddb(path)] == [
+        ("a/b", [[1, 2, 3, 4, 0.5]]),
+        ("c", []),
+    ]

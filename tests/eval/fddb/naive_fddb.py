@@ -30,8 +30,10 @@ def box_mask(box: Numbers, size: tuple[int, int]) -> NDArray[np.bool_]:
     return mask
 
 
-def iou(box: Numbers, ellipse: Numbers, size: tuple[int, int]) -> float:
-    a, b = box_mask(box, size), ellipse_mask(ellipse, size)
+def iou(region: Numbers, ellipse: Numbers, size: tuple[int, int]) -> float:
+    """Of a box or another ellipse with an ellipse."""
+    a = ellipse_mask(region, size) if len(region) == 5 else box_mask(region, size)
+    b = ellipse_mask(ellipse, size)
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 0.0
 
@@ -65,7 +67,7 @@ def curve(
     for score in sorted({row[4] for rows, _, _ in images.values() for row in rows}, reverse=True):
         kept, similarity, possible = 0, 0.0, {0}
         for rows, ellipses, size in images.values():
-            table = [[iou(row, ellipse, size) for ellipse in ellipses] for row in rows if row[4] >= score]
+            table = [[iou(row[:4], ellipse, size) for ellipse in ellipses] for row in rows if row[4] >= score]
             total, counts = best_assignments(table, len(ellipses))
             kept += len(table)
             similarity += total

@@ -183,6 +183,8 @@ def test_missing_images_are_named_and_their_faces_missed(folder: Path) -> None:
         ('{"a": [1, 0]}', "a: not a size"),
         ('{"a": [1.5, 2]}', "a: not a size"),
         ('{"a": [true, 2]}', "a: not a size"),
+        ('{"a": [1000000000, 1000000000]}', "a: a size that is too large"),
+        ("[" * 100_000, "not JSON"),
     ],
 )
 def test_bad_sizes(tmp_path: Path, text: str, told: str) -> None:

@@ -33,6 +33,16 @@ def test_overlap_is_a_ratio_of_pixel_counts(
     assert_array_equal(found, np.array(expected).reshape(len(boxes), len(ellipses)))
 
 
+@settings(max_examples=200)
+@given(st.lists(ELLIPSES, min_size=1, max_size=4), st.lists(ELLIPSES, max_size=3), SIZES)
+def test_overlap_of_ellipses_is_a_ratio_of_pixel_counts(
+    regions: list[tuple[float, ...]], ellipses: list[tuple[float, ...]], size: tuple[int, int]
+) -> None:
+    found = overlaps(np.array(regions), np.array(ellipses).reshape(-1, 5), size)
+    expected = [[naive_fddb.iou(region, ellipse, size) for ellipse in ellipses] for region in regions]
+    assert_array_equal(found, np.array(expected).reshape(len(regions), len(ellipses)))
+
+
 def test_a_box_is_filled_from_pixel_to_pixel_both_included() -> None:
     boxes = np.array(
         [[1.4, 2.6, 3, 0], [-5, -5, 3, 3], [8, 8, 99, 99], [0.5, 1.5, 0, 0], [-1e300, -1e300, 2e300, 2e300]]
@@ -45,3 +55,5 @@ def test_no_pixels_no_overlap() -> None:
     outside = np.array([[3.0, 2.0, 0.0, -50.0, -50.0]])
     assert overlaps(np.array([[-9.0, -9, 2, 2]]), outside, (10, 10)).tolist() == [[0.0]]
     assert overlaps(np.empty((0, 4)), outside, (10, 10)).shape == (0, 1)
+    assert overlaps(outside, outside, (10, 10)).tolist() == [[0.0]]
+    assert overlaps(np.empty((0, 5)), outside, (10, 10)).shape == (0, 1)
