@@ -18,6 +18,7 @@ from tinier_yolo.eval import matching
 from tinier_yolo.eval.heights import ALL_HEIGHTS, Heights
 from tinier_yolo.files import atomic_write
 from tinier_yolo.media.images import read_image, write_image
+from tinier_yolo.output_folder import OutputFolder
 
 #: Okabe and Ito's colours, which the colour-blind can tell apart. RGB.
 FOUND, FALSE_ALARM, MISSED = (0, 200, 140), (225, 85, 0), (240, 228, 66)
@@ -185,18 +186,23 @@ def draw_figure(path: PathLike, panels: Sequence[Panel], thresh: float) -> None:
 def write_pictures(folder: PathLike, panels: Sequence[Panel], thresh: float) -> None:
     """Write one JPEG a panel, ``folder/NAME.jpg``, at the image's own size; images that cannot be read are left out.
 
+    Names are made to lie below the folder, and to differ.
+
     Raises:
         MediaError: a picture cannot be written.
     """
+    output = OutputFolder(folder, [panel.path for panel in panels])
+    files = [output.path(output.claim(f"{panel.name}.jpg", ".jpg"), ".jpg") for panel in panels]
 
-    def write(panel: Panel) -> None:
+    def write(pair: tuple[Panel, Path]) -> None:
+        panel, path = pair
         try:
             rgb = read_image(panel.path, upright=False)
         except MediaError:
             return  # told already, by the run that looked for faces in it
-        write_image(Path(folder) / f"{panel.name}.jpg", annotate(panel, rgb, thresh))
+        write_image(path, annotate(panel, rgb, thresh))
 
-    in_threads(write, panels, cores(), "pictures")
+    in_threads(write, list(zip(panels, files, strict=True)), cores(), "pictures")
 
 
 def rows_of(aspects: Sequence[float]) -> list[list[int]]:

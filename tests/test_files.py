@@ -44,3 +44,10 @@ def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     ):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("name", ["a" * 243, "a" * 255, "é" * 127, b"\xff".decode("utf-8", "surrogateescape") * 255])
+def test_names_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    with atomic_write(tmp_path / name) as file:
+        file.write(b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -31,7 +31,9 @@ def atomic_write(path: PathLike, mode: str = "wb", *, durable: bool = True) -> I
     temporary: str | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        # The name of the sibling fits where that of the target does.
+        prefix = f".{os.fsdecode(os.fsencode(target.name)[:200])}."
+        descriptor, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=target.parent)
         text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
         with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file

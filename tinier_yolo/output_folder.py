@@ -1,7 +1,8 @@
-"""The folder that results are written to."""
+"""The folder that results are written to, and the only way that a name from outside is joined to it."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
@@ -9,10 +10,27 @@ from pathlib import Path, PurePosixPath
 
 from tinier_yolo.errors import OutputError, PathLike
 
+#: A part of a path is no longer on any file system in use.
+MAX_NAME_BYTES = 255
+
 
 def real_path(path: PathLike) -> Path:
     """The path without links. Unlike ``Path.resolve``, which raises there, it leaves a link to itself as it is."""
     return Path(os.path.realpath(path))
+
+
+def inside(folder: PathLike, name: str, suffix: str = "") -> Path:
+    """The file of a name below a folder, wherever the name comes from: a list, an archive, a .mat file.
+
+    Parts that would lead out of the folder are dropped, and NUL bytes. Parts that are longer than file systems take are
+    cut, and end with a digest of the whole.
+
+    Args:
+        folder: the folder.
+        name: a path with slashes.
+        suffix: what stands at the end of the file's name.
+    """
+    return Path(folder, f"{_shortened(_relative(name), MAX_NAME_BYTES - len(suffix.encode()))}{suffix}")
 
 
 class OutputFolder:
@@ -21,12 +39,15 @@ class OutputFolder:
     Args:
         folder: the folder; it is made when the first file is written.
         protected: files that must stay as they are: the sources themselves.
+        reserved: names, without a suffix, that no source gets in any folder: other files are called so.
     """
 
-    def __init__(self, folder: PathLike, protected: Iterable[PathLike] = ()) -> None:
+    def __init__(self, folder: PathLike, protected: Iterable[PathLike] = (), reserved: Iterable[str] = ()) -> None:
         self.folder = Path(folder)
         self._protected = {real_path(path) for path in protected}
+        self._reserved = frozenset(reserved)
         self._taken: set[str] = set()
+        self._last: dict[str, int] = {}
 
     def check(self) -> None:
         """Find out whether the folder can be written to, and leave nothing behind.
@@ -50,22 +71,50 @@ class OutputFolder:
         Returns:
             A relative path without a suffix: that of ``name``, or with ``-2``, ``-3``, ... where it is taken.
         """
-        # A name that is not UTF-8 comes with surrogates, which no text file takes.
-        path = PurePosixPath(name.encode("utf-8", "backslashreplace").decode())
-        stem = PurePosixPath(*(part for part in path.parts if part not in ("..", path.anchor))).with_suffix("")
-        number, free = 1, stem
-        while not self._is_free(free, suffixes):
-            number += 1
-            free = stem.with_name(f"{stem.name}-{number}")
+        path = _relative(name)
+        stem = _relative(path.with_suffix("").as_posix())
+        room = MAX_NAME_BYTES - max((len(suffix.encode()) for suffix in suffixes), default=0)
+        first = free = _shortened(stem, room)
         # Compared without case: some file systems do.
+        key = str(first).casefold()
+        while not self._is_free(free, suffixes):
+            # Goes on where the last file of the name ended: of 2,000 the last one does not try 1,999 names.
+            self._last[key] = self._last.get(key, 1) + 1
+            free = _numbered(first, self._last[key], room)
         self._taken.add(str(free).casefold())
         return str(free)
 
     def path(self, stem: str, suffix: str) -> Path:
         """The file of a claimed name."""
-        return self.folder / f"{stem}{suffix}"
+        return inside(self.folder, stem, suffix)
 
     def _is_free(self, stem: PurePosixPath, suffixes: tuple[str, ...]) -> bool:
-        if str(stem).casefold() in self._taken:
+        if str(stem).casefold() in self._taken or stem.name.casefold() in self._reserved:
             return False
         return not any(real_path(self.path(str(stem), suffix)) in self._protected for suffix in suffixes)
+
+
+def _relative(name: str) -> PurePosixPath:
+    # A name that is not UTF-8 comes with surrogates, which no text file takes.
+    path = PurePosixPath(name.encode("utf-8", "backslashreplace").decode().replace("\0", ""))
+    parts = [part for part in path.parts if part not in ("..", path.anchor)]
+    return PurePosixPath(*(parts or ["_"]))
+
+
+def _shortened(path: PurePosixPath, room: int) -> PurePosixPath:
+    # Every part as long as a file system takes it, the last one with room for what follows.
+    limits = [MAX_NAME_BYTES] * (len(path.parts) - 1) + [room]
+    return PurePosixPath(*map(_cut, path.parts, limits))
+
+
+def _cut(part: str, limit: int) -> str:
+    content = part.encode()
+    if len(content) <= limit:
+        return part
+    digest = "-" + hashlib.sha256(content).hexdigest()[:8]
+    return content[: limit - len(digest)].decode("utf-8", "ignore") + digest
+
+
+def _numbered(stem: PurePosixPath, number: int, room: int) -> PurePosixPath:
+    tag = f"-{number}"
+    return stem.with_name(_cut(stem.name, room - len(tag)) + tag)

@@ -10,6 +10,7 @@ from tinier_yolo.detection.formats.fddb import format_record, read_detections
 from tinier_yolo.detection.formats.result import Result, Target
 from tinier_yolo.errors import DetectionsError, PathLike
 from tinier_yolo.files import atomic_write
+from tinier_yolo.output_folder import inside
 
 
 def write_wider(folder: PathLike, name: str, detections: Detections) -> Path:
@@ -27,7 +28,7 @@ def write_wider(folder: PathLike, name: str, detections: Detections) -> Path:
         OutputError: the file cannot be written.
     """
     # Not with_suffix(): a name may hold dots.
-    path = Path(folder) / f"{name}.txt"
+    path = inside(folder, name, ".txt")
     with atomic_write(path, "w", durable=False) as file:
         file.write(format_record(name.rpartition("/")[2], detections))
     return path
