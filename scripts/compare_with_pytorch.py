@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Activation
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, load_weights
-from tinier_yolo.datasets.labels import load_image_list
+from tinier_yolo.datasets.paths import load_image_list
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.media.images import read_image
 from tinier_yolo.quantization.convert import convert

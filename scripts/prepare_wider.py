@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tinier_yolo.datasets.labels import format_labels, sibling_path
+from tinier_yolo.datasets.labels import format_labels
+from tinier_yolo.datasets.paths import sibling_path
 from tinier_yolo.datasets.wider import WiderImage, load_wider_split, load_wider_text
 from tinier_yolo.detection.boxes import xywh_to_xyxy, xyxy_to_cxcywh
 from tinier_yolo.errors import DataError, TinierYoloError

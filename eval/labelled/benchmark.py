@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.datasets.labels import Sample, load_data, load_samples
+from tinier_yolo.datasets.labels import Sample, load_data, load_listed
+from tinier_yolo.datasets.paths import read_image_list
 from tinier_yolo.detection.boxes import cxcywh_to_xyxy, iou
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError, PathLike
@@ -132,19 +133,19 @@ class LabelledResult:
 
 
 def load_set(data: PathLike) -> dict[str, Sample]:
-    """The samples of a .data file's valid list, by the name of the image below the list's folder.
+    """The samples of a .data file's valid list, by the name of the image in the list.
 
     Raises:
-        DataError: no valid list, more than one class, an image twice, or as :func:`load_samples`.
+        DataError: no valid list, more than one class, an image twice, or as :func:`load_listed`.
     """
     description = load_data(data)
     if description.valid is None:
         raise DataError("no list to evaluate", path=data, expected="valid = FILE")
     if len(description.class_names) != 1:
         raise DataError("not a set of faces alone", path=data, expected="classes = 1")
-    samples = load_samples(description.valid, 1)
-    folder = description.valid.parent
-    named = {sample.image.relative_to(folder).as_posix(): sample for sample in samples}
+    listed = read_image_list(description.valid)
+    samples = load_listed(listed, description.valid, 1)
+    named = {PurePath(image.entry).as_posix(): sample for image, sample in zip(listed, samples, strict=True)}
     if len(named) < len(samples):
         raise DataError("an image twice in the list", path=description.valid)
     return named

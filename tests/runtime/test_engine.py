@@ -10,7 +10,7 @@ import pytest
 
 from tests.networks import REGION, Block, ifq_cfg, random_image, random_parameters, random_program
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.datasets.labels import load_image_list
+from tinier_yolo.datasets.paths import load_image_list
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import CfgError, UsageError
 from tinier_yolo.ifq import reference

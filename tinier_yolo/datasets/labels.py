@@ -1,22 +1,36 @@
-"""Darknet's data files: .data, .names, image lists and label files.
+"""Darknet's data files: .data, .names and label files; lists and the places of files are in :mod:`.paths`.
 
-A ``.data`` file names the lists (``train = train.txt``), relative to itself. A list names an image a line, relative
-to itself too. Darknet finds the labels of ``images/x.jpg`` in ``labels/x.txt``; a folder ``ignore/`` beside it holds,
-in the same format, the boxes that carry neither reward nor penalty.
+A ``.data`` file names the lists (``train = data/train.txt``), a list an image a line. Darknet finds the labels of
+``images/x.jpg`` in ``labels/x.txt``; a folder ``ignore/`` beside it holds, in the same format, the boxes that carry
+neither reward nor penalty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import difflib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.errors import DataError, PathLike
+from tinier_yolo.datasets.paths import ListedImage, find_sibling, is_file, locate, read_image_list, sibling_path
+from tinier_yolo.datasets.text import read_lines, read_text
+from tinier_yolo.errors import DataError, PathLike, warn
 
-_KEYS = ("classes", "train", "valid", "names", "backup", "eval", "results", "top")
+#: The keys that count here, and Darknet's others, of detectors and classifiers, which change nothing that is done here.
+_KEYS = ("classes", "train", "valid", "names")
+_OTHER_KEYS = frozenset(
+    ("backup", "difficult", "eval", "labels", "leaves", "map", "results", "top", "topk", "tree", "type")
+)
+# To the end of the line, at its start or after a space: a path may hold either character.
+_COMMENT = re.compile(r"(?:^|\s)[#;].*")
+#: More classes than any set has, and few enough to give each a name.
+_MAX_CLASSES = 100_000
+# A millionth of an image is no pixel of it.
+_LEAST_SIDE = 1e-6
 #: How many problems of a list are named before it is given up.
 MAX_PROBLEMS = 10
 
@@ -46,46 +60,75 @@ class DataFile:
     class_names: tuple[str, ...]
     train: Path | None
     valid: Path | None
-    backup: Path | None
-
-
-def read_text(path: PathLike, what: str) -> str:
-    """The text of a data file, byte-order mark and line ends of any kind accepted.
-
-    Raises:
-        DataError: the file cannot be read or is not UTF-8 text.
-    """
-    try:
-        return Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read the {what}", path=path, found=error.strerror) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"the {what} is not UTF-8 text", path=path, place=f"byte {error.start}") from error
 
 
 def load_data(path: PathLike) -> DataFile:
-    """Read a .data file.
+    """Read a .data file as Darknet does: of a key that stands twice the first counts, an empty value is none.
+
+    Keys that nothing here needs are passed over, with a word where Darknet does not know them either. Paths are found
+    as :func:`.paths.locate` says; a list is looked for when it is read.
 
     Raises:
-        DataError: an unknown key, a bad value, or names that are not as many as ``classes``.
+        DataError: a line that is no ``key = value``, a key that seems to be misspelt, a bad value, or names that are
+            not as many as ``classes``.
     """
-    folder = Path(path).parent
-    options: dict[str, str] = {}
-    for number, raw in enumerate(read_text(path, ".data file").splitlines(), start=1):
-        line = raw.partition("#")[0].strip()
-        if not line:
-            continue
-        key, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or key not in _KEYS:
-            expected = "one of " + ", ".join(_KEYS)
-            raise DataError("unknown key", path=path, place=f"line {number}", expected=expected, found=key[:60])
-        options[key] = value
-    names = load_names(folder / options["names"]) if "names" in options else ("face",)
-    classes = options.get("classes", str(len(names)))
-    if classes != str(len(names)):
+    options = _read_options(path)
+    places = {key: _locate(options[key], path) for key in ("train", "valid", "names") if key in options}
+    classes = _classes(options["classes"], path) if "classes" in options else None
+    names = _class_names(places.get("names"), classes, path)
+    if classes is not None and classes != len(names):
         raise DataError("classes and names differ", path=path, expected=f"classes = {len(names)}", found=classes)
-    lists = {key: folder / options[key] if key in options else None for key in ("train", "valid", "backup")}
-    return DataFile(Path(path), names, lists["train"], lists["valid"], lists["backup"])
+    return DataFile(Path(path), names, places.get("train"), places.get("valid"))
+
+
+def _read_options(path: PathLike) -> dict[str, str]:
+    options: dict[str, str] = {}
+    # Comments come in any encoding; a path keeps the bytes that it has in the file system.
+    for number, line in read_lines(path, ".data file", errors="surrogateescape"):
+        key, equals, value = (part.strip() for part in _COMMENT.sub("", line).partition("="))
+        place = f"line {number}"
+        if not key and not equals:
+            continue
+        if not equals:
+            raise DataError(
+                "not a line of a .data file", path=path, place=place, expected="KEY = VALUE", found=key[:60]
+            )
+        if key not in _KEYS:
+            _check_other_key(key, path, place)
+        elif value and options.setdefault(key, value) != value:
+            warn(f"{key} stands twice; the first counts, as in Darknet", path=path, place=place, found=value[:60])
+    return options
+
+
+def _check_other_key(key: str, path: PathLike, place: str) -> None:
+    if key in _OTHER_KEYS:
+        return
+    meant = difflib.get_close_matches(key.lower(), _KEYS, n=1, cutoff=0.75)
+    if meant:
+        raise DataError("unknown key", path=path, place=place, expected=f"{meant[0]}?", found=key[:60])
+    warn("a key that is not known here is left aside", path=path, place=place, found=key[:60])
+
+
+def _locate(entry: str, path: PathLike) -> Path:
+    place, other = locate(entry, Path(path).parent)
+    if other:
+        warn("the file in the working folder counts, not that beside the .data file", path=path, found=entry[:60])
+    return place
+
+
+def _classes(text: str, path: PathLike) -> int:
+    if re.fullmatch("[0-9]{1,6}", text) is None or not 1 <= int(text) <= _MAX_CLASSES:
+        raise DataError("bad number of classes", path=path, expected=f"1 to {_MAX_CLASSES}", found=text[:60])
+    return int(text)
+
+
+def _class_names(names: Path | None, classes: int | None, path: PathLike) -> tuple[str, ...]:
+    if names is not None and (classes is None or is_file(names)):
+        return load_names(names)
+    if names is not None:
+        # Neither training nor clustering needs them, and Darknet's own training does not look at the file.
+        warn("no such .names file; classes go by their numbers", path=path, found=names)
+    return ("face",) if classes in (None, 1) else tuple(f"class {number}" for number in range(classes or 0))
 
 
 def load_names(path: PathLike) -> tuple[str, ...]:
@@ -94,61 +137,49 @@ def load_names(path: PathLike) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read or names nothing.
     """
-    names = tuple(line.strip() for line in read_text(path, ".names file").splitlines() if line.strip())
+    names = tuple(line for _, line in read_lines(path, ".names file"))
     if not names:
         raise DataError("no class names", path=path)
     return names
 
 
-def load_image_list(path: PathLike) -> tuple[Path, ...]:
-    """The images that a list names; blank lines are skipped, relative paths start at the list's folder.
+def parse_labels(
+    text: str, path: PathLike, classes: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32], tuple[int, ...]]:
+    """The boxes of a label file: ``class cx cy w h`` a line, relative to the image.
+
+    Args:
+        text: of the file.
+        path: the file, for messages.
+        classes: how many there are.
+
+    Returns:
+        float32 (n, 4) boxes; int32 (n,) classes; and the numbers of lines whose box has no area: they are left out, as
+        Darknet does. Sets that were made from WIDER FACE have some.
 
     Raises:
-        DataError: the list cannot be read or names nothing.
+        DataError: a line of another form, a class out of range, a side below 0 or a box outside the image.
     """
-    lines = (line.strip() for line in read_text(path, "image list").splitlines())
-    images = tuple(Path(path).parent / line for line in lines if line)
-    if not images:
-        raise DataError("an image list without images", path=path)
-    return images
-
-
-def sibling_path(image: Path, folder: str) -> Path:
-    """The text file of an image in a folder beside its own: the last ``images`` of the path becomes ``folder``.
-
-    Where no part of the path is ``images``, the file stands beside the image itself (labels), in ``folder`` otherwise.
-    """
-    parts = list(image.parts)
-    for index in range(len(parts) - 2, -1, -1):
-        if parts[index] == "images":
-            parts[index] = folder
-            return Path(*parts).with_suffix(".txt")
-    return image.with_suffix(".txt") if folder == "labels" else image.parent / folder / f"{image.stem}.txt"
-
-
-def parse_labels(text: str, path: PathLike, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Boxes (n, 4) and classes (n,) of a label file's text: ``class cx cy w h`` a line, relative to the image.
-
-    Raises:
-        DataError: a line of another form, a class out of range, a box without area or outside the image.
-    """
-    boxes, class_ids = [], []
-    for number, line in enumerate(text.splitlines(), start=1):
+    boxes, class_ids, flat = [], [], []
+    for number, line in enumerate(text.split("\n"), start=1):
         fields = line.split()
         if not fields:
             continue
         try:
             class_id, box = int(fields[0]), [float(field) for field in fields[1:]]
             fits = len(box) == 4 and 0 <= class_id < classes and all(-0.5 <= value <= 1.5 for value in box)
-            fits = fits and box[2] > 0 and box[3] > 0
+            fits = fits and box[2] >= 0 and box[3] >= 0
         except ValueError:
             fits = False
         if not fits:
             expected = f"class (0..{classes - 1}) cx cy w h, relative"
-            raise DataError("bad label", path=path, place=f"line {number}", expected=expected, found=line[:60])
-        boxes.append(box)
-        class_ids.append(class_id)
-    return np.array(boxes, np.float32).reshape(-1, 4), np.array(class_ids, np.int32)
+            raise DataError("bad label", path=path, place=f"line {number}", expected=expected, found=line.strip()[:60])
+        if min(box[2:]) < _LEAST_SIDE:
+            flat.append(number)
+        else:
+            boxes.append(box)
+            class_ids.append(class_id)
+    return np.array(boxes, np.float32).reshape(-1, 4), np.array(class_ids, np.int32), tuple(flat)
 
 
 def format_labels(boxes: NDArray[np.floating], class_ids: NDArray[np.integer]) -> str:
@@ -162,52 +193,59 @@ def format_labels(boxes: NDArray[np.floating], class_ids: NDArray[np.integer]) -
     )
 
 
-def load_sample(image: Path, classes: int = 1) -> Sample:
-    """An image's labels and ignored boxes, read and checked; the image itself is only looked for.
+class _Loader:
+    """Reads the labels of one image after the other, and counts what is left out of them."""
 
-    Raises:
-        DataError: the image or its label file is missing, or a label is bad.
-    """
-    if not image.is_file():
-        raise DataError("no such image", path=image)
-    labels = sibling_path(image, "labels")
-    if not labels.is_file():
-        raise DataError("no label file for the image", path=labels)
-    boxes, class_ids = parse_labels(read_text(labels, "label file"), labels, classes)
-    ignore = sibling_path(image, "ignore")
-    ignored = parse_labels(read_text(ignore, "ignore file"), ignore, classes)[0] if ignore.is_file() else boxes[:0]
-    return Sample(image, boxes, class_ids, ignored)
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self._flat, self._first_flat = 0, ""
+
+    def load(self, image: Path) -> Sample:
+        """The labels and ignored boxes of an image, read and checked; the image itself is only looked for."""
+        if not is_file(image):
+            raise DataError("no such image", path=image)
+        labels, ignore = find_sibling(image, "labels"), find_sibling(image, "ignore")
+        if labels is None:
+            raise DataError("no label file for the image", path=sibling_path(image, "labels"))
+        boxes, class_ids = self._read(labels, "label file")
+        return Sample(image, boxes, class_ids, boxes[:0] if ignore is None else self._read(ignore, "ignore file")[0])
+
+    def _read(self, path: Path, what: str) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        boxes, class_ids, flat = parse_labels(read_text(path, what), path, self._classes)
+        if flat and not self._flat:
+            self._first_flat = f"{path}: line {flat[0]}"
+        self._flat += len(flat)
+        return boxes, class_ids
+
+    def tell(self, path: PathLike) -> None:
+        """Warn of what was left out."""
+        if self._flat:
+            warn(f"boxes without area are left out: {self._flat}", path=path, found=self._first_flat)
 
 
 def load_samples(path: PathLike, classes: int = 1) -> tuple[Sample, ...]:
-    """All samples of an image list, every pair checked up front.
+    """All samples of an image list, every pair checked up front. Boxes without area are left out, with a word.
 
     Raises:
         DataError: naming the first ten problems with their line numbers, in one line.
     """
-    lines = read_text(path, "image list").splitlines()
-    numbered = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not numbered:
-        raise DataError("an image list without images", path=path)
-    folder = Path(path).parent
-    return _collect(numbered, lambda line: load_sample(folder / line, classes), path)
+    return load_listed(read_image_list(path), path, classes)
 
 
-def _collect(lines: Iterable[tuple[int, str]], load: Callable[[str], Sample], path: PathLike) -> tuple[Sample, ...]:
+def load_listed(images: Sequence[ListedImage], path: PathLike, classes: int = 1) -> tuple[Sample, ...]:
+    """All samples of an image list that was read; as :func:`load_samples`."""
+    loader = _Loader(classes)
     samples: list[Sample] = []
     problems: list[str] = []
-    for number, line in lines:
+    for image in images:
         try:
-            samples.append(load(line))
+            samples.append(loader.load(image.path))
         except DataError as error:
-            problems.append(f"line {number}: {error}")
+            problems.append(f"line {image.line}: {error}")
             if len(problems) == MAX_PROBLEMS:
                 break
     if problems:
-        raise DataError(_summary(problems), path=path)
+        more = " (and perhaps more)" if len(problems) == MAX_PROBLEMS else ""
+        raise DataError("; ".join(problems) + more, path=path)
+    loader.tell(path)
     return tuple(samples)
-
-
-def _summary(problems: Sequence[str]) -> str:
-    more = " (and perhaps more)" if len(problems) == MAX_PROBLEMS else ""
-    return "; ".join(problems) + more

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tinier_yolo.datasets.labels import load_image_list
+from tinier_yolo.datasets.paths import is_file, read_image_list
 from tinier_yolo.errors import DataError, MediaError, PathLike, TinierYoloError
 
 
@@ -43,7 +43,7 @@ def expand(arguments: Iterable[str], skip: PathLike | None = None) -> tuple[list
     - a number is a camera, unless a file has that name;
     - a folder stands for the images in it and below it, sorted; hidden ones are left out;
     - a pattern with ``*``, ``?`` or ``[`` (``**`` for any depth) stands for what a shell would make of it, sorted;
-    - ``.txt`` is a list, a path a line: relative to the list, or else to the working folder;
+    - ``.txt`` is a list, a path a line: relative to the working folder, or else to the list, as in Darknet;
     - a video is known by its suffix, everything else is taken for an image. Whether it is one shows when it is read.
 
     Args:
@@ -105,17 +105,14 @@ def _pattern(pattern: str, skip: Path | None) -> Iterator[Source]:
 
 
 def _list_file(path: Path) -> Iterator[Source]:
-    images = [_resolve(image, path.parent) for image in load_image_list(path)]
-    if not any(image.exists() for image, _ in images):
-        raise DataError("none of the files of the list exists", path=path, place="line 1", found=str(images[0][0]))
-    return (_file(image, name) for image, name in images)
+    images = read_image_list(path)
+    if not any(is_file(image.path) for image in images):
+        place = f"line {images[0].line}"
+        raise DataError("none of the files of the list exists", path=path, place=place, found=images[0].entry[:200])
+    return (_file(image.path, _name(image.entry)) for image in images)
 
 
-def _resolve(image: Path, folder: Path) -> tuple[Path, str]:
-    # load_image_list has put the list's folder before a relative path.
-    if not image.is_relative_to(folder):
-        return image, image.name
-    entry = image.relative_to(folder)
-    if not image.exists() and entry.exists():
-        image = entry
-    return image, entry.as_posix()
+def _name(entry: str) -> str:
+    # Below the list or the working folder, the folders of the entry are kept.
+    path = Path(entry)
+    return path.name if path.is_absolute() else path.as_posix()

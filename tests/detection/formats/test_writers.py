@@ -17,7 +17,7 @@ from tinier_yolo.detection.formats.fddb import read_fddb
 from tinier_yolo.detection.formats.result import Result, Target, shortest
 from tinier_yolo.detection.formats.wider import read_wider
 from tinier_yolo.detection.formats.writers import open_writer
-from tinier_yolo.errors import UsageError
+from tinier_yolo.errors import DetectionsError, UsageError
 
 NAMES = ("face", "mask")
 IMAGE = Result(
@@ -68,9 +68,20 @@ def test_yolo_labels_are_read_back_by_the_reader_of_labels(tmp_path: Path) -> No
     assert text("yolo", IMAGE, NOTHING, folder=tmp_path) == ""
     assert (tmp_path / "clip" / "000007.txt").read_text() == ""
     path = tmp_path / "event" / "a, b.txt"
-    boxes, class_ids = parse_labels(path.read_text(), path, 2)
+    boxes, class_ids, _ = parse_labels(path.read_text(), path, 2)
     np.testing.assert_allclose(boxes, [[0.151, 0.401, 0.201, 0.398], [0.5, 0.5, 1, 1]], atol=2e-6)
     assert class_ids.tolist() == [0, 1]
+
+
+def test_classes_stand_beside_yolo_labels_in_every_folder(tmp_path: Path) -> None:
+    for _ in range(2):
+        text("yolo", IMAGE, NOTHING, folder=tmp_path)
+    for folder in ("clip", "event"):
+        assert (tmp_path / folder / "classes.txt").read_text() == "face\nmask\n"
+    (tmp_path / "event" / "classes.txt").write_text("dog\ncat\n")
+    with pytest.raises(DetectionsError, match=r"event/classes\.txt: the folder holds labels of other classes"):
+        text("yolo", IMAGE, folder=tmp_path)
+    assert (tmp_path / "event" / "classes.txt").read_text() == "dog\ncat\n"
 
 
 def test_fddb_and_wider_are_read_back_by_their_readers(tmp_path: Path) -> None:
