@@ -105,6 +105,37 @@ def test_other_mat_files(tmp_path: Path, content: dict[str, Any], told: str) -> 
         load_wider_split(tmp_path / "other.mat")
 
 
+@pytest.mark.parametrize("name", ["../../ESCAPED", "/etc", "..", "a\\b", "a/b", "a\nb"])
+def test_names_that_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "wider_face_val.mat"
+    boxes = np.zeros((0, 4))
+    for event, file in ((name, "f"), ("e", name)):
+        content = {"event_list": cells([event]), "file_list": cells([cells([file])])}
+        savemat(path, {**content, "face_bbx_list": cells([cells([boxes])]), "gt_list": cells([cells([boxes])])})
+        with pytest.raises(DataError, match="names of an event and of a file, without folders"):
+            load_wider_subset(path)
+
+
+@pytest.mark.parametrize("index", [1.5, np.nan, np.inf, 0, -1, 2**60])
+def test_indices_that_are_none(tmp_path: Path, index: float) -> None:
+    path = tmp_path / "wider_easy_val.mat"
+    content = {"event_list": cells(["e"]), "file_list": cells([cells(["f"])])}
+    lists = {"face_bbx_list": cells([cells([np.zeros((1, 4))])]), "gt_list": cells([cells([np.array([[index]])])])}
+    savemat(path, {**content, **lists})
+    with pytest.raises(DataError, match="e/f: an index that is no face"):
+        load_wider_subset(path)
+
+
+@pytest.mark.parametrize("value", [3, 0.5, -1, np.nan])
+def test_attributes_and_boxes_out_of_range(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "wider_face_val.mat"
+    column = {f"{name}_label_list": cells([cells([np.array([[value]])])]) for name in WIDER_ATTRIBUTES}
+    content = {"event_list": cells(["e"]), "file_list": cells([cells(["f"])])}
+    savemat(path, {**content, **column, "face_bbx_list": cells([cells([np.zeros((1, 4))])])})
+    with pytest.raises(DataError, match="e/f: an attribute out of range"):
+        load_wider_split(path)
+
+
 def test_what_is_no_mat_file(tmp_path: Path) -> None:
     write_split(tmp_path / "whole.mat", IMAGES)
     whole = (tmp_path / "whole.mat").read_bytes()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.datasets.mat import Value, read_mat
 from tinier_yolo.datasets.records import index_records, read_records
 from tinier_yolo.errors import DataError, PathLike
 
@@ -84,11 +83,15 @@ def load_wider_split(path: PathLike) -> tuple[WiderImage, ...]:
     keys = ("face_bbx_list", *(f"{name}_label_list" for name in WIDER_ATTRIBUTES))
     images = []
     for name, (boxes, *labels) in _wider_lists(path, keys):
-        shapes = {column.shape for column in labels}
-        if shapes != {(len(boxes), 1)} or boxes.shape[1:] != (4,):
+        if any(column.shape != (len(boxes), 1) for column in labels) or boxes.shape[1:] != (4,):
             expected = "boxes (n, 4) and labels (n, 1)"
             raise DataError("boxes and labels differ", path=path, place=name, expected=expected, found=boxes.shape)
-        images.append(WiderImage(name, boxes.astype(np.float64), np.hstack(labels).astype(np.int8)))
+        attributes = np.hstack(labels)
+        if not (_are_whole(attributes) and ((attributes >= 0) & (attributes < _VALUES)).all()):
+            raise DataError("an attribute out of range", path=path, place=name)
+        if not np.isfinite(boxes).all():
+            raise DataError("a box that is not finite", path=path, place=name)
+        images.append(WiderImage(name, boxes, attributes.astype(np.int8)))
     return tuple(images)
 
 
@@ -100,37 +103,56 @@ def load_wider_subset(path: PathLike) -> dict[str, NDArray[np.intp]]:
     """
     subset = {}
     for name, (counted, boxes) in _wider_lists(path, ("gt_list", "face_bbx_list")):
-        indices = np.asarray(counted, np.intp).reshape(-1) - 1
-        if indices.size and not (indices.min() >= 0 and indices.max() < len(boxes)):
+        numbers = counted.reshape(-1)
+        if not (_are_whole(numbers) and ((numbers >= 1) & (numbers <= len(boxes))).all()):
             expected = f"indices 1..{len(boxes)}"
             raise DataError("an index that is no face", path=path, place=name, expected=expected)
-        subset[name] = indices
+        subset[name] = numbers.astype(np.intp) - 1
     return subset
 
 
-def _wider_lists(path: PathLike, keys: Iterable[str]) -> Iterator[tuple[str, tuple[NDArray[Any], ...]]]:
-    # The files hold cell arrays of cell arrays: events of images. Each image yields its name and its cell of each key.
-    lists = _load_mat(path)
-    try:
-        events = [str(cell[0][0]) for cell in lists["event_list"]]
-        for number, event in enumerate(events):
-            columns = [lists[key][number][0] for key in keys]
-            for index, cell in enumerate(lists["file_list"][number][0]):
-                yield f"{event}/{cell[0][0]}", tuple(column[index][0] for column in columns)
-    except KeyError as error:
-        raise DataError("not a file of WIDER FACE", path=path, expected=error.args[0]) from error
-    except (IndexError, TypeError) as error:
-        raise DataError("not a file of WIDER FACE", path=path, expected="cells by event and image") from error
+def _wider_lists(path: PathLike, keys: Sequence[str]) -> Iterator[tuple[str, tuple[NDArray[np.float64], ...]]]:
+    # The files hold cells of cells: events of images. Each image yields its name and its numbers of each key.
+    lists = read_mat(path, ("event_list", "file_list", *keys))
+    for key in ("event_list", "file_list", *keys):
+        if key not in lists:
+            raise DataError("not a file of WIDER FACE", path=path, expected=key)
+    events = _cells(lists["event_list"], path)
+    files = _cells(lists["file_list"], path, len(events))
+    columns = [_cells(lists[key], path, len(events)) for key in keys]
+    for number, event in enumerate(events):
+        names = _cells(files[number], path)
+        values = [_cells(column[number], path, len(names)) for column in columns]
+        for index, name in enumerate(names):
+            whole = f"{_part(event, path)}/{_part(name, path)}"
+            yield whole, tuple(_numbers(value[index], path, whole) for value in values)
 
 
-def _load_mat(path: PathLike) -> dict[str, Any]:
-    from scipy.io import loadmat  # slow to import, and wanted for .mat files alone
+def _cells(value: Value, path: PathLike, count: int | None = None) -> tuple[Value, ...]:
+    # What is empty may be written as a matrix of no numbers.
+    items = () if isinstance(value, np.ndarray) and value.size == 0 else value
+    if not isinstance(items, tuple) or count not in (None, len(items)):
+        raise DataError("not a file of WIDER FACE", path=path, expected="cells by event and image")
+    return items
 
-    try:
-        with Path(path).open("rb") as file:
-            contents: dict[str, Any] = loadmat(file)
-            return contents
-    except OSError as error:
-        raise DataError("cannot read the .mat file", path=path, found=error.strerror or str(error)) from error
-    except Exception as error:  # a damaged file makes scipy raise nearly anything
-        raise DataError("not a .mat file, or a damaged one", path=path, found=str(error)[:80]) from error
+
+def _part(value: Value, path: PathLike) -> str:
+    # Of a path below a folder that the file does not name: it must not lead out of that.
+    while isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str) or value in ("", ".", "..") or not value.isprintable() or set(value) & set("/\\"):
+        expected = "names of an event and of a file, without folders"
+        raise DataError("not a file of WIDER FACE", path=path, expected=expected, found=repr(value)[:80])
+    return value
+
+
+def _numbers(value: Value, path: PathLike, name: str) -> NDArray[np.float64]:
+    while isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, np.ndarray) or value.ndim != 2:
+        raise DataError("not a file of WIDER FACE", path=path, place=name, expected="numbers")
+    return value
+
+
+def _are_whole(numbers: NDArray[np.float64]) -> bool:
+    return bool((np.isfinite(numbers) & (numbers == np.rint(numbers))).all())
