@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinier_yolo.bulk.local import FaceDetector
 from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS
+from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import PathLike, UsageError
 from tinier_yolo.eval.peers import HaarCascade, YuNet
 from tinier_yolo.eval.run import Subject
+
+#: The class that counts of a network with several.
+FACE = "face"
 
 
 @dataclass(frozen=True)
@@ -35,15 +42,19 @@ def own_detector(
     cfg: PathLike | None = None,
     size: int | tuple[int, int] | None = None,
     *,
+    class_names: tuple[str, ...] | None = None,
     name: str | None = None,
     **how: Any,
 ) -> Chosen:
     """A detector of this package, from a model's file; the arguments are those of ``Detector.load``.
 
+    Of a network with several classes, what it finds of the class "face" counts; where none is called so, everything.
+
     Args:
         model: an .ifq, or .weights with their cfg.
         cfg: the cfg of the weights.
         size: the network's input; the model's own if None.
+        class_names: of the classes of weights.
         name: the file's name without its ending if None.
         how: thresh, nms and workers, as of :class:`tinier_yolo.eval.run.Subject`.
 
@@ -51,12 +62,15 @@ def own_detector(
         TinierYoloError: the model cannot be loaded.
     """
 
-    def make() -> Detector:
-        return Detector.load(model, cfg, size)
+    def make() -> FaceDetector:
+        return _faces_of(Detector.load(model, cfg, size, class_names=class_names))
 
-    first = make()
+    first = Detector.load(model, cfg, size, class_names=class_names)
     details = {"detector": "tinier-yolo", **model_details(model), "network_size": list(first.size), **_thresholds(how)}
-    subject = _subject(name or Path(model).stem, first, make, details, how)
+    if len(first.class_names) > 1:
+        counted = {name for name in first.class_names if name.casefold() == FACE}
+        details["classes"] = sorted(counted) or list(first.class_names)
+    subject = _subject(name or Path(model).stem, _faces_of(first), make, details, how)
     return Chosen(subject, first.size, bool(first.network.options.letter_box))
 
 
@@ -76,6 +90,23 @@ def peer(kind: str, model: PathLike | None = None, *, name: str | None = None, *
     if kind != "haar":  # which has neither threshold
         details.update(_thresholds(how))
     return Chosen(_subject(name or kind, make(), make, details, how), (NETWORK_SIZE, NETWORK_SIZE), letter_box=True)
+
+
+@dataclass(frozen=True)
+class _Faces:
+    # What a detector of several classes finds of some of them.
+    detector: Detector
+    class_ids: tuple[int, ...]
+
+    def detect(self, rgb: NDArray[np.uint8], thresh: float = EVALUATION_THRESH, nms: float = NMS) -> Detections:
+        found = self.detector.detect(rgb, thresh=thresh, nms=nms)
+        return found[np.isin(found.class_ids, self.class_ids)]
+
+
+def _faces_of(detector: Detector) -> FaceDetector:
+    names = detector.class_names
+    faces = tuple(number for number, name in enumerate(names) if name.casefold() == FACE)
+    return _Faces(detector, faces) if faces and len(names) > 1 else detector
 
 
 def _subject(

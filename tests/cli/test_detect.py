@@ -175,8 +175,10 @@ def test_formats(form: str, model: list[str], capsys: Run) -> None:
         assert output.splitlines()[::3] == ["a", "clip/000000", "clip/000001"]
     elif form in ("yolo", "wider"):
         assert output == ""
-        assert files("out") == ["a.txt", "clip/000000.txt", "clip/000001.txt"]
+        classes = ["classes.txt", "clip/classes.txt"] if form == "yolo" else []
+        assert files("out") == sorted(["a.txt", "clip/000000.txt", "clip/000001.txt", *classes])
     if form == "yolo":
+        assert Path("out/classes.txt").read_text() == "face\n"
         assert Path("out/a.txt").read_text() == "0 0.375000 0.375000 0.250000 0.250000\n"
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests import red_detector
 from tests.eval.wider.wider_files import write_ground_truth
 from tinier_yolo.cli import main
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.weights import save_weights
 from tinier_yolo.datasets.wider import WiderImage
 from tinier_yolo.defaults import EVALUATION_THRESH, NMS
 from tinier_yolo.detection.detector import Detector
@@ -89,6 +91,70 @@ def test_fddb_from_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     lists = ("--list", folder / "list.txt", "--list", folder / "more.txt")
     assert run(folder, *common, "--sizes", folder / "sizes.json", *lists) == 0
     assert summary(folder)["images"] == 2
+
+
+def test_fddb_from_ellipses(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # The annotation itself, and another ellipse.
+    (folder / "found.txt").write_text("d/a\n2.0\n18 18 0 48 48 7.5\n18 18 0 100 100 3\nd/b\n0\n\x1a")
+    common = ("fddb", "--annotations", folder / "folds", "--detections", folder / "found.txt")
+    assert run(folder, *common, "--images", folder / "fddb", "--errors") == 0
+    assert "six numbers a line are read as an ellipse" in capsys.readouterr().err
+    assert (summary(folder)["rate"], summary(folder)["continuous"]["rate"]) == (1.0, 1.0)
+    assert run(folder, *common, "--images", folder / "fddb", "--shape", "ellipse") == 0
+    assert "read as an ellipse" not in capsys.readouterr().err
+    assert (summary(folder)["rate"], summary(folder)["end"]["false_positives"]) == (1.0, 1)
+    assert run(folder, *common, "--images", folder / "fddb", "--shape", "rectangle") == 0
+    assert summary(folder)["rate"] == 0.0
+
+
+def test_fddb_leaves_wrong_lines_out_where_it_is_asked_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "found.txt").write_text("d/a\n2\n32 32 31 31 7.5\n1 2 x 4 5\nd/c\n0\nd/b\n0\n")
+    common = ("fddb", "--annotations", folder / "folds", "--detections", folder / "found.txt", "--images")
+    told = error(capsys, folder, *common, folder / "fddb")
+    assert told == "tinier-yolo: DIR/found.txt: line 4: malformed line (expected x y w h score, found 1 2 x 4 5)"
+    assert run(folder, *common, folder / "fddb", "--lenient") == 0
+    assert "2 lines are left out; the first: " in capsys.readouterr().err
+    assert (summary(folder)["lines_left_out"], summary(folder)["rate"]) == (2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "rate", "classes"),
+    [("Face\nmask", 1.0, ["Face"]), ("mask\nface", 0.0, ["face"]), ("mask\nno mask", 1.0, ["mask", "no mask"])],
+)
+def test_names_say_what_counts_of_a_foreign_network(folder: Path, names: str, rate: float, classes: list[str]) -> None:
+    # The network calls everything class 0.
+    cfg = red_detector.CFG.format(letter_box=1).replace("classes=1", "classes=2").replace("filters=6", "filters=7")
+    (folder / "two.cfg").write_text(cfg)
+    *pools, convolution, region = red_detector.parameters()
+    weights = np.concatenate([convolution["weights"], np.zeros((1, 3, 1, 1), np.float32)])
+    biases = np.append(convolution["biases"], np.float32(0))
+    biases[5] = 20
+    layers = (*pools, {"biases": biases, "weights": weights}, region)
+    save_weights(folder / "two.weights", Network.load(folder / "two.cfg"), layers)
+    (folder / "x.names").write_text(names)
+    model = ("--model", folder / "two.weights", "--cfg", folder / "two.cfg", "--names", folder / "x.names")
+    assert run(folder, "fddb", "--annotations", folder / "folds", "--images", folder / "fddb", *model) == 0
+    assert (summary(folder)["rate"], summary(folder)["classes"]) == (rate, classes)
+
+
+@pytest.mark.parametrize("entry", ["../evil.png", "{absolute}"])
+def test_pictures_of_images_outside_the_list_s_folder_stay_in_out(
+    folder: Path, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "yolo/images/a.png").rename(folder / "evil.png")
+    (folder / "yolo/labels/a.txt").rename(folder / "evil.txt")
+    (folder / "yolo/val.txt").write_text(entry.format(absolute=folder / "evil.png") + "\nimages/b.png\n")
+    before = (folder / "evil.png").read_bytes()
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    model = red_detector.write_model(folder)
+    assert run(folder, "voc", "--data", folder / "yolo/red.data", *model, "--pictures") == 0
+    assert summary(folder)["ap"] == 1.0
+    assert (folder / "evil.png").read_bytes() == before
+    assert len(list((folder / "out/pictures").rglob("*.jpg"))) == 2
+    outside = {path.name for path in folder.iterdir()}
+    assert "evil.jpg" not in outside
+    assert "evil.png.jpg" not in outside
 
 
 def test_fddb_errors(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

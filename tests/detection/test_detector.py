@@ -207,6 +207,15 @@ def test_weights_want_their_cfg_and_an_ifq_none(tmp_path: Path) -> None:
         Detector.load(options[1], options[3], threads=0)
 
 
+def test_names_of_the_classes_of_weights(tmp_path: Path) -> None:
+    options = red_detector.write_model(tmp_path)
+    assert Detector.load(options[1], options[3], class_names=("head",)).class_names == ("head",)
+    with pytest.raises(UsageError, match=r"red\.cfg: names and the cfg's classes differ \(expected 1, found 2\)"):
+        Detector.load(options[1], options[3], class_names=("a", "b"))
+    with pytest.raises(UsageError, match=r"an \.ifq holds its own"):
+        Detector.load(tmp_path / "model.ifq", class_names=("head",))
+
+
 def test_a_network_that_is_no_detector_is_an_error() -> None:
     network = Network.parse("[net]\nwidth=32\nheight=32\n[avgpool]\n")
     with pytest.raises(CfgError, match="not a detector"):

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """
 Results go to stdout (json: one document; jsonl: a line for each picture; csv: a row for each detection; fddb: FDDB's
-records) or into the folder --out (yolo: NAME.txt, labels as Darknet reads them; wider: EVENT/NAME.txt). Pictures and
-videos with the boxes drawn go into --out, unless --no-save is given; folders below a folder are kept, and a second
-file of the same name becomes NAME-2. Progress and messages go to stderr.
+records) or into the folder --out (yolo: NAME.txt, labels as Darknet reads them, and classes.txt; wider:
+EVENT/NAME.txt). Pictures and videos with the boxes drawn go into --out, unless --no-save is given; folders below a
+folder are kept, and a second file of the same name becomes NAME-2. Progress and messages go to stderr.
 
 Exit code: 0 fine; 1 some sources failed, the others are done; 2 nothing could be done, or bad usage. Ctrl-C ends a
 camera; what was written until then is whole.
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=_SOURCES)
     parser.add_argument("--model", metavar="FILE", help="an .ifq, or .weights with --cfg (default: the shipped model)")
     parser.add_argument("--cfg", metavar="FILE", help="the cfg of .weights")
+    parser.add_argument("--names", metavar="FILE", help="class names of .weights, one a line")
     parser.add_argument("--thresh", type=float, default=THRESH, help=f"least score, 0..1 (default {THRESH})")
     parser.add_argument("--nms", type=float, default=NMS, help=f"largest IoU of two boxes, 0..1 (default {NMS})")
     parser.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
@@ -71,17 +72,21 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TinierYoloError: the model or the options are bad, or the output folder cannot be written.
     """
+    from tinier_yolo.datasets.labels import load_names
     from tinier_yolo.detection.detector import Detector, check_thresholds
     from tinier_yolo.media.sources import expand
     from tinier_yolo.output_folder import OutputFolder
 
     check_thresholds(args.thresh, args.nms)
     sources, problems = expand(args.sources, skip=args.out)
-    output = OutputFolder(args.out, [*args.sources, *(source.label for source in sources)])
+    # Beside YOLO's labels stands classes.txt.
+    reserved = ("classes",) if args.format == "yolo" else ()
+    output = OutputFolder(args.out, [*args.sources, *(source.label for source in sources)], reserved)
     if not args.no_save or FORMATS[args.format].makes_files:
         output.check()
     if sources:
-        detector = Detector.load(args.model or default_model(), args.cfg, args.size, args.threads)
+        names = load_names(args.names) if args.names else None
+        detector = Detector.load(args.model or default_model(), args.cfg, args.size, args.threads, names)
     for problem in problems:
         report(problem, args.debug)
     if not sources:

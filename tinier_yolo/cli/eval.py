@@ -79,6 +79,7 @@ def _request(args: argparse.Namespace) -> Request:
 
 def _chosen(args: argparse.Namespace) -> Chosen:
     # The detector that the options name.
+    from tinier_yolo.datasets.labels import load_names
     from tinier_yolo.detection.detector import check_thresholds
     from tinier_yolo.eval.subjects import own_detector, peer
     from tinier_yolo.shipped import default_model
@@ -86,9 +87,11 @@ def _chosen(args: argparse.Namespace) -> Chosen:
     check_thresholds(args.thresh, args.nms)
     how = {"name": args.name, "thresh": args.thresh, "nms": args.nms, "workers": args.workers}
     if args.detector is None:
-        return own_detector(args.model or default_model(), args.cfg, args.size, **how)
-    if args.cfg:
-        raise UsageError("--cfg goes with our own detector", found=f"--detector {args.detector}")
+        names = load_names(args.names) if args.names else None
+        return own_detector(args.model or default_model(), args.cfg, args.size, class_names=names, **how)
+    if args.cfg or args.names:
+        option = "--cfg" if args.cfg else "--names"
+        raise UsageError(f"{option} goes with our own detector", found=f"--detector {args.detector}")
     if args.size and not args.row.sized_peers:
         raise UsageError("a peer runs at each image's own size", found=f"--detector {args.detector} with --size")
     chosen = peer(args.detector, args.model, **how)
@@ -111,7 +114,7 @@ def _report_missing(source: Source, from_files: bool) -> int:
 
 
 def _check_files(args: argparse.Namespace) -> None:
-    for option in ("model", "cfg", "size", "detector"):
+    for option in ("model", "cfg", "names", "size", "detector"):
         if getattr(args, option) is not None:
             raise UsageError(f"--detections and --{option} do not go together")
 
@@ -128,10 +131,15 @@ def _add_benchmark(parser: argparse.ArgumentParser, row: Benchmark) -> None:
     parser.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     for option in row.options:
-        if option.repeated:
+        if option.switch:
+            parser.add_argument(option.flag, action="store_true", help=option.help)
+        elif option.repeated:
             parser.add_argument(option.flag, action="append", default=[], metavar=option.metavar, help=option.help)
         else:
-            parser.add_argument(option.flag, required=option.required, metavar=option.metavar, help=option.help)
+            parser.add_argument(
+                option.flag, required=option.required, metavar=option.metavar, help=option.help,
+                choices=option.choices or None,
+            )  # fmt: skip
     if row.compare:
         parser.add_argument(
             "--compare", type=named_file, action="append", default=[], metavar="NAME=DISCROC",
@@ -148,6 +156,10 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("detector")
     group.add_argument("--model", metavar="FILE", help=".ifq, or .weights with --cfg (default: the shipped model)")
     group.add_argument("--cfg", metavar="FILE", help="the cfg of .weights")
+    group.add_argument(
+        "--names", metavar="FILE",
+        help="class names of .weights, one a line; of several classes the one called face counts, if there is one",
+    )  # fmt: skip
     group.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
     group.add_argument(
         "--detector", choices=("haar", "yunet"),

@@ -74,7 +74,14 @@ class Detector:
         self._canvas = np.empty((*network.input[1:], 3), np.uint8)
 
     @classmethod
-    def load(cls, path: PathLike, cfg: PathLike | None = None, size: Size | None = None, threads: int = 1) -> Self:
+    def load(
+        cls,
+        path: PathLike,
+        cfg: PathLike | None = None,
+        size: Size | None = None,
+        threads: int = 1,
+        class_names: tuple[str, ...] | None = None,
+    ) -> Self:
         """A detector from a file.
 
         Args:
@@ -83,17 +90,21 @@ class Detector:
                 network run in float (OpenCV's DNN module).
             size: the network's input, N or (width, height), multiples of its stride; the cfg's own size if None.
             threads: threads for one image.
+            class_names: of the classes of weights; None: "face" for one class, their numbers for several.
 
         Raises:
-            TinierYoloError: a file that is missing, damaged or another's, or a size that does not fit.
+            TinierYoloError: a file that is missing, damaged or another's, a size that does not fit, or names that are
+                not as many as the classes.
         """
         if threads < 1:
             raise UsageError("bad number of threads", expected="at least 1", found=threads)
+        if cfg is None and class_names is not None:
+            raise UsageError("names go with weights and their cfg: an .ifq holds its own", path=path)
         if cfg is None:
             return cls._from_program(path, size, threads)
         if Path(path).suffix == ".ifq":
             raise UsageError("an .ifq needs no cfg: it holds its own", path=path, found=f"cfg {cfg}")
-        return cls._from_weights(path, cfg, size, threads)
+        return cls._from_weights(path, cfg, size, threads, class_names)
 
     @classmethod
     def _from_program(cls, path: PathLike, size: Size | None, threads: int) -> Self:
@@ -109,11 +120,16 @@ class Detector:
         return cls(Engine(program, threads), network, program.class_names, program.fraction_bits)
 
     @classmethod
-    def _from_weights(cls, path: PathLike, cfg: PathLike, size: Size | None, threads: int) -> Self:
+    def _from_weights(
+        cls, path: PathLike, cfg: PathLike, size: Size | None, threads: int, class_names: tuple[str, ...] | None
+    ) -> Self:
         original = Network.load(cfg)
         network = _resized(original, size)
         classes = network.region.classes
-        class_names = ("face",) if classes == 1 else tuple(f"class {number}" for number in range(classes))
+        if class_names is None:
+            class_names = ("face",) if classes == 1 else tuple(f"class {number}" for number in range(classes))
+        if len(class_names) != classes:
+            raise UsageError("names and the cfg's classes differ", path=cfg, expected=classes, found=len(class_names))
         parameters = load_weights(path, original)
         if not _is_quantised(network):
             from tinier_yolo.runtime.float_engine import FloatEngine
