@@ -20,9 +20,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from tinier_yolo.training import fused_kernels as kernels
 from tinier_yolo.training.fused_kernels_vectors import LANES
+from tinier_yolo.training.fused_kernels_weights import correlate_winners, correlate_winners_with_image
+from tinier_yolo.training.weight_gradients import convolution_gradients
 
 _DTYPES = (torch.float32, torch.bfloat16)
 
@@ -50,13 +53,14 @@ class Chain:
     padding: int
     ending: Quantization | float
 
-    def takes(self, y: Tensor) -> bool:
-        """Whether the operation can be used for a convolution's output (n, channels, h, w)."""
-        n, channels, height, width = y.shape
+    def takes(self, x: Tensor, weights: Tensor, stride: int, padding: int) -> bool:
+        """Whether the operation can be used for a convolution (filters, channels, size, size) of a map x."""
+        filters, _, size, _ = weights.shape
+        height, width = ((side + 2 * padding - size) // stride + 1 for side in x.shape[2:])
         rows, columns = self.pooled(height, width)
         covered = self.stride != 2 or (2 * rows >= height and 2 * columns >= width)
-        values = n * rows * columns
-        return y.device.type == "cpu" and y.dtype in _DTYPES and channels % LANES == 0 and covered and values > 1
+        values = x.shape[0] * rows * columns
+        return x.device.type == "cpu" and x.dtype in _DTYPES and filters % LANES == 0 and covered and values > 1
 
     def pooled(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of the result."""
@@ -64,15 +68,24 @@ class Chain:
             return height, width
         return (height + self.padding - 2) // self.stride + 1, (width + self.padding - 2) // self.stride + 1
 
-    def __call__(self, y: Tensor, norm: nn.BatchNorm2d) -> Tensor:
-        """The chain's result, of y's dtype; the running statistics follow as in ``nn.BatchNorm2d``."""
-        output, mean, variance = _Fused.apply(y, norm.weight, norm.bias, self, norm.eps)  # type: ignore[no-untyped-call]
-        _follow(norm, mean, variance, output.numel() // output.shape[1] if self._pools_first else y[:, 0].numel())
+    def __call__(
+        self, x: Tensor, weights: Tensor, biases: Tensor | None, stride: int, padding: int, norm: nn.BatchNorm2d
+    ) -> Tensor:
+        """Convolution and chain; the running statistics follow as in ``nn.BatchNorm2d``. No gradient for the biases."""
+        convolution = Convolution(None if biases is None else biases.detach(), stride, padding)
+        arguments = x, weights, norm.weight, norm.bias, self, convolution, norm.eps
+        output, mean, variance, count = _Fused.apply(*arguments)  # type: ignore[no-untyped-call]
+        _follow(norm, mean, variance, int(count))
         return output  # type: ignore[no-any-return]
 
-    @property
-    def _pools_first(self) -> bool:
-        return isinstance(self.ending, Quantization)
+
+@dataclass(frozen=True)
+class Convolution:
+    """What a convolution needs beside its weights."""
+
+    biases: Tensor | None
+    stride: int
+    padding: int
 
 
 def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
@@ -82,103 +95,159 @@ def _follow(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) ->
     with torch.no_grad():
         norm.num_batches_tracked.add_(1)
         momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-        norm.running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-        norm.running_var.mul_(1 - momentum).add_(variance, alpha=momentum * count / (count - 1))
+        norm.running_mean.mul_(1 - momentum).add_(mean.float(), alpha=momentum)
+        norm.running_var.mul_(1 - momentum).add_(variance.float(), alpha=momentum * count / (count - 1))
 
 
 class _Fused(torch.autograd.Function):
-    """(y, weight, bias) -> result, mean (channels,), biased variance (channels,)."""
+    """(x, weights, scale, bias) -> result, mean (channels,), biased variance (channels,), values a channel."""
 
     @staticmethod
     def forward(
-        ctx: Any, y: Tensor, weight: Tensor, bias: Tensor, chain: Chain, epsilon: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx: Any, x: Tensor, weights: Tensor, scale: Tensor, bias: Tensor,
+        chain: Chain, convolution: Convolution, epsilon: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+        y = functional.conv2d(x, weights, convolution.biases, convolution.stride, convolution.padding)
         y = y.contiguous(memory_format=torch.channels_last)
-        n, channels, height, width = y.shape
-        rows, columns = chain.pooled(height, width)
-        output = torch.empty_like(y[:, :, :1, :1].expand(n, channels, rows, columns), memory_format=torch.channels_last)
-        flags = torch.empty(output.numel(), dtype=torch.uint8)
-        values = y  # what the batch normalisation's gradient needs where the activation's is taken
-        small, large = (rows, columns, channels), (height, width, channels, chain.stride, rows, columns)
-        shift = _flat(y[0, :, 0, 0].float().contiguous())
-        if isinstance(chain.ending, Quantization) and chain.stride:
-            values = torch.empty_like(output)
-            sums = _run(n, kernels.pool_and_sum, _flat(y), _flat(values), flags.numpy(), shift, _Sums(channels), *large)
-        else:
-            sums = _run(n, kernels.sum_up, _flat(y), shift, _Sums(channels), height, width, channels)
-        mean, variance = _moments(sums, shift, values.numel() // channels)
-        deviation = np.sqrt(variance + epsilon)
-        scale = weight.detach().double().numpy() / deviation
-        affine = scale.astype(np.float32), (bias.detach().double().numpy() - mean * scale).astype(np.float32)
-        if isinstance(chain.ending, Quantization):
-            thresholds = np.array(chain.ending.thresholds, np.float32)
-            top = np.float32(len(thresholds) * chain.ending.step)
-            rest = (*affine, thresholds, top)
-            _run(
-                n,
-                kernels.quantize,
-                _flat(values),
-                _flat(output),
-                flags.numpy(),
-                bool(chain.stride),
-                *rest,
-                None,
-                *small,
-            )
-        elif chain.stride:
-            values = torch.empty_like(output)
-            into = _flat(output), _flat(values), flags.numpy()
-            _run(n, kernels.activate_and_pool, _flat(y), *into, *affine, np.float32(chain.ending), None, *large)
-        else:
-            _run(
-                n,
-                kernels.activate,
-                _flat(y),
-                _flat(output),
-                flags.numpy(),
-                *affine,
-                np.float32(chain.ending),
-                None,
-                *small,
-            )
-        # The float chain's gradient needs all of y, the quantised one's the winners only.
-        kept = values if isinstance(chain.ending, Quantization) else y
-        ctx.save_for_backward(values, kept, flags)
-        ctx.chain, ctx.mean, ctx.deviation, ctx.scale, ctx.size = chain, mean, deviation, scale, (n, *large)
-        moments = torch.from_numpy(mean).to(weight.dtype), torch.from_numpy(variance).to(weight.dtype)
-        ctx.mark_non_differentiable(*moments)
-        return output, *moments
+        state = _State(chain, y)
+        state.normalize(scale, bias, epsilon)
+        output = state.finish()
+        ctx.save_for_backward(x, weights)
+        ctx.state, ctx.convolution = state, convolution
+        results = torch.from_numpy(state.mean), torch.from_numpy(state.variance), torch.tensor(state.count)
+        ctx.mark_non_differentiable(*results)
+        return output, *results
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        values, y, flags = ctx.saved_tensors
-        chain = ctx.chain
-        n, height, width, channels, stride, rows, columns = ctx.size
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weights = ctx.saved_tensors
+        state, convolution = ctx.state, ctx.convolution
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
+        scale, bias, batch_norm = state.sum_gradients(gradient)
+        needs = ctx.needs_input_grad[:2]
+        dw = None
+        if needs[1] and state.takes_winners(weights, convolution):
+            dw = state.correlate_winners(gradient, x, weights, batch_norm)
+            needs = needs[0], False
+        dx = None
+        if any(needs):
+            x, weights_ = x.to(gradient.dtype), weights.to(gradient.dtype)
+            dy = state.spread(gradient, batch_norm)
+            dx, product = convolution_gradients(dy, x, weights_, convolution.stride, convolution.padding, needs)
+            dw = product if dw is None else dw
+        return dx, None if dw is None else dw.to(weights.dtype), scale, bias, None, None, None
+
+
+class _State:
+    """A chain at work on one map: what its gradient will need."""
+
+    def __init__(self, chain: Chain, y: Tensor) -> None:
+        self.chain, self.y = chain, y
+        self.images, self.channels, height, width = y.shape
+        rows, columns = chain.pooled(height, width)
+        self.small = rows, columns, self.channels
+        self.large = height, width, self.channels, chain.stride, rows, columns
+        self.output = _empty(y, rows, columns, y.dtype)
+        self.flags = np.empty(self.output.numel(), np.uint8)
+        self.values = y  # what has been normalised of each result
         quantised = isinstance(chain.ending, Quantization)
-        slopes = (1 / chain.ending.step, 0) if quantised else (1, chain.ending)
-        high, low = (np.float32(slope) for slope in slopes)
-        mean32 = ctx.mean.astype(np.float32)
-        read = _flat(gradient), _flat(values), flags.numpy()
-        sums = _run(n, kernels.sum_gradients, *read, mean32, high, low, _Sums(channels), rows, columns, channels)
-        count = values.numel() // channels if quantised else n * height * width
-        total, product = sums[:channels], sums[channels:]
-        tilt = -ctx.scale * product / (ctx.deviation**2 * count)
-        level = -ctx.scale * total / count
-        batch_norm = np.concatenate([ctx.scale, ctx.mean, tilt, level]).astype(np.float32)
-        result = torch.empty((n, channels, height, width), dtype=gradient.dtype, memory_format=torch.channels_last)
-        size = height, width, channels, stride, rows, columns
-        spread = kernels.spread if quantised or not stride else kernels.spread_all
-        into = _flat(gradient), _flat(y), flags.numpy(), _flat(result), batch_norm, high, low
-        _run(n, spread, *into, None, *size)
-        weight = torch.from_numpy((product / ctx.deviation).astype(np.float32))
-        return result, weight, torch.from_numpy(total.astype(np.float32)), None, None
+        self.high, self.low = (
+            (1 / chain.ending.step, 0.0) if isinstance(chain.ending, Quantization) else (1.0, chain.ending)
+        )
+        self.pools_first = quantised and bool(chain.stride)
+
+    def normalize(self, scale: Tensor, bias: Tensor, epsilon: float) -> None:
+        """Take the statistics, of the pooled map where the pool comes first."""
+        shift = _flat(self.y[0, :, 0, 0].float().contiguous())
+        y, sums = _flat(self.y), _Sums(self.channels * 2)
+        if self.pools_first:
+            self.values = torch.empty_like(self.output)
+            into = _flat(self.values), self.flags
+            found = _run(self.images, kernels.pool_and_sum, y, *into, shift, sums, *self.large)
+            self.y = self.values  # the gradient needs the winners only
+        else:
+            height, width, channels, *_ = self.large
+            found = _run(self.images, kernels.sum_up, y, shift, sums, height, width, channels)
+        self.count = self.values.numel() // self.channels
+        offset, square = found.reshape(2, -1) / self.count
+        self.mean, self.variance = shift + offset, np.maximum(square - offset**2, 0)
+        self.deviation = np.sqrt(self.variance + epsilon)
+        self.scale = scale.detach().double().numpy() / self.deviation
+        self.offset = bias.detach().double().numpy() - self.mean * self.scale
+
+    def finish(self) -> Tensor:
+        """The chain's result."""
+        chain, y, output = self.chain, _flat(self.y), _flat(self.output)
+        affine = self.scale.astype(np.float32), self.offset.astype(np.float32)
+        if isinstance(chain.ending, Quantization):
+            thresholds = np.array(chain.ending.thresholds, np.float32)
+            rest = bool(chain.stride), *affine, thresholds, np.float32(len(thresholds) * chain.ending.step)
+            _run(self.images, kernels.quantize, y, output, self.flags, *rest, None, *self.small)
+        elif chain.stride:
+            self.values = torch.empty_like(self.output)
+            into = output, _flat(self.values), self.flags
+            _run(self.images, kernels.activate_and_pool, y, *into, *affine, np.float32(self.low), None, *self.large)
+        else:
+            _run(self.images, kernels.activate, y, output, self.flags, *affine, np.float32(self.low), None, *self.small)
+        result = self.output
+        del self.output  # else it would hold the graph that it is part of
+        return result
+
+    def sum_gradients(self, gradient: Tensor) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
+        """The gradients of scale and bias, and what the kernels need for that of the map."""
+        read = _flat(gradient), _flat(self.values), self.flags, self.mean.astype(np.float32), *self._slopes
+        sums = _run(self.images, kernels.sum_gradients, *read, _Sums(2 * self.channels), *self.small)
+        total, product = sums.reshape(2, -1)
+        tilt = -self.scale * product / (self.deviation**2 * self.count)
+        level = -self.scale * total / self.count
+        batch_norm = np.concatenate([self.scale, self.mean, tilt, level]).astype(np.float32)
+        return _float32(product / self.deviation), _float32(total), batch_norm
+
+    def spread(self, gradient: Tensor, batch_norm: NDArray[np.float32]) -> Tensor:
+        """The gradient of the convolution's output."""
+        height, width = self.large[:2]
+        result = _empty(gradient, height, width, gradient.dtype)
+        kernel = kernels.spread if self.pools_first or not self.chain.stride else kernels.spread_all
+        into = _flat(gradient), _flat(self.y), self.flags, _flat(result), batch_norm, *self._slopes
+        _run(self.images, kernel, *into, None, *self.large)
+        return result
+
+    def takes_winners(self, weights: Tensor, convolution: Convolution) -> bool:
+        """Whether the weights' gradient can be had from the winners alone, and is had sooner so."""
+        _, channels, size, _ = weights.shape
+        plain = size == 3 and convolution.stride == convolution.padding == 1
+        return self.pools_first and self.chain.stride == 2 and plain and (channels <= 4 or channels in (8, 16, 32, 64))
+
+    def correlate_winners(
+        self, gradient: Tensor, x: Tensor, weights: Tensor, batch_norm: NDArray[np.float32]
+    ) -> Tensor:
+        """The weights' gradient, (filters, channels, 3, 3)."""
+        filters, channels, _, _ = weights.shape
+        height, width, _, _, rows, columns = self.large
+        pooled = _empty(gradient, rows, columns, torch.float32)
+        into = _flat(gradient), _flat(self.values), self.flags, _flat(pooled), batch_norm, *self._slopes
+        _run(self.images, kernels.spread, *into, None, rows, columns, filters, 0, rows, columns)
+        read = _flat(x.contiguous(memory_format=torch.channels_last)), _flat(pooled), self.flags
+        image = channels <= 4
+        kernel = correlate_winners_with_image if image else correlate_winners
+        size = height, width, channels, rows, columns, filters
+        sums = _run(self.images, kernel, *read, _Sums(filters * (48 if image else 9 * channels)), *size)
+        if image:
+            sums = sums.reshape(filters, 3, 16)[:, :, :12]
+        return _float32(sums).view(filters, 3, 3, -1)[..., :channels].permute(0, 3, 1, 2)
+
+    @property
+    def _slopes(self) -> tuple[np.float32, np.float32]:
+        return np.float32(self.high), np.float32(self.low)
 
 
-def _moments(sums: NDArray[np.float64], shift: NDArray[np.float32], count: int) -> tuple[NDArray[np.float64], ...]:
-    """Mean and biased variance of each channel, out of the sums about ``shift``."""
-    offset, square = sums.reshape(2, -1) / count
-    return shift + offset, np.maximum(square - offset**2, 0)
+def _empty(like: Tensor, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    size = (*like.shape[:2], rows, columns)
+    return torch.empty(size, dtype=dtype, memory_format=torch.channels_last)
+
+
+def _float32(array: NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))
 
 
 def _flat(tensor: Tensor) -> NDArray[Any]:
@@ -189,10 +258,10 @@ def _flat(tensor: Tensor) -> NDArray[Any]:
 
 
 class _Sums:
-    """Stands for float64 sums (2 x channels) among a kernel's arguments: every thread gets its own."""
+    """Stands for float64 sums among a kernel's arguments: every thread gets its own."""
 
-    def __init__(self, channels: int) -> None:
-        self.size = 2 * channels
+    def __init__(self, size: int) -> None:
+        self.size = size
 
 
 def _run(images: int, kernel: Callable[..., None], *arguments: Any) -> NDArray[np.float64]:

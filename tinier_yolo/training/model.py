@@ -60,26 +60,25 @@ class Weighted(nn.Module):
         self.biases = None if self.norm else nn.Parameter(torch.zeros(shapes["biases"]), not followed_by_batch_norm)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
-        return self.finish(self.product(x))
-
-    def product(self, x: Tensor) -> Tensor:
-        """The layer's output before batch normalisation and activation."""
-        if self.layer.binary:
-            return self._binary_product(x)
-        return self._product(x * self.scale if self.scale != 1 else x, self.weights, self.biases)
-
-    def finish(self, y: Tensor) -> Tensor:
-        """Batch normalisation and activation of :meth:`product`."""
+        if self.layer.binary and not self.training:
+            y = self._exact_binary_product(x)
+        else:
+            y = self._product(*self.operands(x), self.biases)
         return _ACTIVATIONS[self.layer.activation](y if self.norm is None else self.norm(y))
 
-    def _binary_product(self, x: Tensor) -> Tensor:
-        signs = binary_sign(self.weights)
-        if self.training:  # scaling the weights spares a pass over the largest maps and its gradient, a third of a step
-            scale = filter_scale(self.weights) * self.scale
-            return self._product(x, signs * scale.view(-1, *(1,) * (signs.ndim - 1)), self.biases)
+    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What is multiplied in training: the map, and the weights as they enter the product."""
+        if not self.layer.binary:
+            return (x * self.scale if self.scale != 1 else x), self.weights
+        # Scaling the weights spares a pass over the largest maps and its gradient.
+        scale = filter_scale(self.weights) * self.scale
+        return x, binary_sign(self.weights) * scale.view(-1, *(1,) * (self.weights.ndim - 1))
+
+    def _exact_binary_product(self, x: Tensor) -> Tensor:
         # The sums are whole numbers, exact in float32; what follows is not, and decides on which side of a threshold a
         # value falls. In float64 a network says what its integer program will say.
         scale = filter_scale(self.weights.double()) * self.scale
+        signs = binary_sign(self.weights)
         y = self._product(x.to(self.weights.dtype), signs, None).double() * scale.view(1, -1, 1, 1)
         return y if self.biases is None else y + self.biases.view(1, -1, 1, 1)
 
@@ -131,11 +130,14 @@ class DarknetModel(nn.Module):
         if link is None or not (self.fused and self.training) or not isinstance(module, Weighted):
             return module(x), index + 1
         chain, length = link
-        y = module.product(x)
         norm = module.norm if module.norm is not None else self.children_of_layers[index + length - 2]
-        if not isinstance(norm, Norm) or not chain.takes(y):
-            return module.finish(y), index + 1
-        return chain(y, norm), index + length
+        convolution = module.layer
+        if not (isinstance(norm, Norm) and isinstance(convolution, Convolutional)):
+            return module(x), index + 1
+        if not chain.takes(x, module.weights, convolution.stride, convolution.padding):
+            return module(x), index + 1
+        x, weights = module.operands(x)
+        return chain(x, weights, module.biases, convolution.stride, convolution.padding, norm), index + length
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """The output of every layer, in order."""
