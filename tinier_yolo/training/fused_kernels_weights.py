@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinier_yolo.runtime.kernels_cache import inlined, kernel
+from tinier_yolo.runtime.kernels.compile import inlined, kernel
 from tinier_yolo.training.fused_kernels_vectors import LANES, load, multiply_add, splat, store
 
 #: Windows whose gradients are read again and again from the first-level cache.
