@@ -174,16 +174,17 @@ def test_classes_without_names(darknet: Path) -> None:
 
 
 def test_a_key_that_nobody_knows_is_left_aside_with_a_word(darknet: Path) -> None:
-    (darknet / "x.data").write_text("classes = 1\ngpus = 0,1\n")
-    with pytest.warns(TinierYoloWarning, match=r"x\.data: line 2: a key that is not known here .*found gpus"):
-        assert load_data("x.data").class_names == ("face",)
+    for key in ("gpus", "num_workers", "novel", "meta", "trainval", "val", "learning_rate", "metayolo"):
+        (darknet / "x.data").write_text(f"classes = 1\n{key} = 0,1\n")
+        with pytest.warns(TinierYoloWarning, match=rf"x\.data: line 2: a key that is not known here .*found {key}"):
+            assert load_data("x.data").class_names == ("face",)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("clases=1", r"y\.data: line 1: unknown key \(expected classes\?, found clases\)"),
-        ("classes=1\nval = x.txt", r"line 2: unknown key \(expected valid\?, found val\)"),
+        ("classes=1\nvaild = x.txt", r"line 2: unknown key \(expected valid\?, found vaild\)"),
         ("Train=x.txt", r"unknown key \(expected train\?"),
         ("train: x.txt", r"line 1: not a line of a \.data file"),
         ("classes=2\nnames=face.names", "classes = 1"),

@@ -39,8 +39,8 @@ def test_scores_keep_every_bit(tmp_path: Path) -> None:
 
 
 def test_a_line_of_zeros_after_a_count_of_zero_is_skipped(tmp_path: Path) -> None:
-    records = read_records(write(tmp_path, "a\n0\n0 0\nb\n1\n0 0\n"), COLUMNS, "test file")
-    assert [(record.name, len(record.rows)) for record in records] == [("a", 0), ("b", 1)]
+    records = read_records(write(tmp_path, "a\n0\n0 0\nc\n0\n0.0 0.000\nb\n1\n0 0\n"), COLUMNS, "test file")
+    assert [(record.name, len(record.rows)) for record in records] == [("a", 0), ("c", 0), ("b", 1)]
 
 
 @pytest.mark.parametrize(

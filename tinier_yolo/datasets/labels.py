@@ -23,7 +23,7 @@ from tinier_yolo.errors import DataError, PathLike, warn
 #: The keys that count here, and Darknet's others, of detectors and classifiers, which change nothing that is done here.
 _KEYS = ("classes", "train", "valid", "names")
 _OTHER_KEYS = frozenset(
-    ("backup", "difficult", "eval", "labels", "leaves", "map", "results", "top", "topk", "tree", "type")
+    ("backup", "difficult", "eval", "labels", "leaves", "map", "results", "test", "top", "topk", "tree", "type")
 )
 # To the end of the line, at its start or after a space: a path may hold either character.
 _COMMENT = re.compile(r"(?:^|\s)[#;].*")
@@ -103,7 +103,7 @@ def _read_options(path: PathLike) -> dict[str, str]:
 def _check_other_key(key: str, path: PathLike, place: str) -> None:
     if key in _OTHER_KEYS:
         return
-    meant = difflib.get_close_matches(key.lower(), _KEYS, n=1, cutoff=0.75)
+    meant = difflib.get_close_matches(key.lower(), _KEYS, n=1, cutoff=0.8)
     if meant:
         raise DataError("unknown key", path=path, place=place, expected=f"{meant[0]}?", found=key[:60])
     warn("a key that is not known here is left aside", path=path, place=place, found=key[:60])

@@ -146,8 +146,7 @@ class _Reader:
             rows, at = self._rows(body, count, name)
             values = np.array([row for _, row in rows], np.float64).reshape(len(rows), len(self._columns))
             yield Record(name, values, self._path, (number, *(line for line, _ in rows)))
-            zeros = ["0"] * len(self._columns)
-            if count == 0 and at < len(self._lines) and self._lines[at][1].split() == zeros:
+            if count == 0 and at < len(self._lines) and self._is_zeros(self._lines[at][1]):
                 at += 1
 
     def _count(self, at: int, name: str) -> tuple[int | None, int]:
@@ -200,6 +199,10 @@ class _Reader:
             if not math.isfinite(value):
                 return row, f"{column} is not a finite number"
         return row, self._check(row) if self._check else ""
+
+    def _is_zeros(self, text: str) -> bool:
+        numbers = _numbers(text)
+        return len(numbers) == len(self._columns) and not any(numbers)
 
     def _is_name(self, at: int) -> bool:
         return not _numbers(self._lines[at][1]) and self._is_count(at + 1)
