@@ -227,7 +227,7 @@ def test_peers_take_the_same_road(folder: Path, capsys: pytest.CaptureFixture[st
 def test_a_model_is_loaded_once_a_worker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     load = Detector.load
-    monkeypatch.setattr(Detector, "load", lambda *words: loaded.append(words) or load(*words))
+    monkeypatch.setattr(Detector, "load", lambda *words, **named: loaded.append(words) or load(*words, **named))
     model = red_detector.write_model(folder)
     assert run(folder, "labelled", "--data", folder / "yolo/red.data", *model, "--workers", 2) == 0
     assert len(loaded) == 2
