@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.training.fused import Chain
+from tinier_yolo.training import model as model_module
+from tinier_yolo.training.fused import Chain, binary_weights
 from tinier_yolo.training.memory import keep_memory
 from tinier_yolo.training.model import DarknetModel
+from tinier_yolo.training.quantizers import binary_sign, filter_scale
 
 IFQ = (
     "[net]\nwidth={width}\nheight={height}\nchannels=3\n[convolutional]\nbinary=1\nfilters={filters}\nsize=3\npad=1\n"
@@ -28,6 +30,19 @@ POOLS = [
     "[maxpool]\nsize=2\nstride=1\n",
     "[maxpool]\nsize=2\nstride=2\npadding=0\n",
 ]
+
+
+@pytest.fixture(autouse=True)
+def same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain modules' binary weights, to the last bit.
+
+    Sums of levels times alpha are often equal but for their rounding, and then alpha's last bit says who wins a pool.
+    """
+
+    def weights_of(weights: Tensor, factor: float) -> Tensor:
+        return binary_sign(weights) * (filter_scale(weights) * factor).view(-1, 1, 1, 1)
+
+    monkeypatch.setattr(model_module, "binary_weights", weights_of)
 
 
 def twins(text: str, seed: int) -> tuple[DarknetModel, DarknetModel]:
@@ -173,3 +188,23 @@ def test_what_cannot_be_fused_is_left_to_the_plain_modules(monkeypatch: pytest.M
 def test_memory_can_be_kept_or_the_system_has_none_of_it() -> None:
     assert keep_memory() == (platform.libc_ver()[0] == "glibc")
     assert float(torch.ones(1 << 24).sum()) == 1 << 24
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 3, 3), (4, 8, 3, 3), (3, 20, 1, 1)])
+def test_binary_weights_and_their_gradient(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(2)
+    start = torch.randn(shape)
+    start[0, 0, 0, 0], start[1, 0, 0, 0], start[1, -1, -1, -1] = 0.0, -0.0, 0.0
+    outer = torch.randn(shape)
+    results = []
+    for fused in (True, False):
+        weights = start.clone().requires_grad_()
+        if fused:
+            result = binary_weights(weights, 0.3)
+        else:
+            result = binary_sign(weights) * (filter_scale(weights) * 0.3).view(-1, 1, 1, 1)
+        (result * outer).sum().backward()
+        assert weights.grad is not None
+        results.append((result.detach(), weights.grad))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
