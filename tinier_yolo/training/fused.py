@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinier_yolo.training import fused_kernels as kernels
+from tinier_yolo.training import fused_kernels_weights as weight_kernels
 from tinier_yolo.training.fused_kernels_vectors import LANES
-from tinier_yolo.training.fused_kernels_weights import correlate_winners, correlate_winners_with_image
 from tinier_yolo.training.weight_gradients import convolution_gradients
 
 _DTYPES = (torch.float32, torch.bfloat16)
@@ -229,7 +229,7 @@ class _State:
         _run(self.images, kernels.spread, *into, None, rows, columns, filters, 0, rows, columns)
         read = _flat(x.contiguous(memory_format=torch.channels_last)), _flat(pooled), self.flags
         image = channels <= 4
-        kernel = correlate_winners_with_image if image else correlate_winners
+        kernel = weight_kernels.correlate_winners_with_image if image else weight_kernels.correlate_winners
         size = height, width, channels, rows, columns, filters
         sums = _run(self.images, kernel, *read, _Sums(filters * (48 if image else 9 * channels)), *size)
         if image:
@@ -239,6 +239,35 @@ class _State:
     @property
     def _slopes(self) -> tuple[np.float32, np.float32]:
         return np.float32(self.high), np.float32(self.low)
+
+
+class _BinaryWeights(torch.autograd.Function):
+    """Latent weights -> those that multiply, see :func:`binary_weights`."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, factor: float) -> Tensor:
+        weights = weights.contiguous(memory_format=torch.channels_last)
+        filters, count = weights.shape[0], weights[0].numel()
+        result, alpha = torch.empty_like(weights), np.empty(filters, np.float32)
+        into = _flat(weights), _flat(result), alpha, factor
+        _run(filters, weight_kernels.binarize, *into, None, count)
+        ctx.save_for_backward(weights)
+        ctx.alpha, ctx.factor = alpha, factor
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (weights,) = ctx.saved_tensors
+        gradient = gradients[0].contiguous(memory_format=torch.channels_last)
+        result = torch.empty_like(weights)
+        into = _flat(weights), _flat(gradient), _flat(result), ctx.alpha, ctx.factor
+        _run(weights.shape[0], weight_kernels.binarize_back, *into, None, weights[0].numel())
+        return result, None
+
+
+def binary_weights(weights: Tensor, factor: float) -> Tensor:
+    """binary_sign * filter_scale * factor of float32 (filters, channels, size, size), in few passes over them."""
+    return _BinaryWeights.apply(weights, factor)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _empty(like: Tensor, rows: int, columns: int, dtype: torch.dtype) -> Tensor:

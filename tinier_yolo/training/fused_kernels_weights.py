@@ -1,6 +1,7 @@
-"""The weights' gradient of a 3x3 convolution in front of a 2x2 pool, from the winners alone: a quarter of the products.
+"""Kernels for weights: their gradient behind a pool, and binary weights.
 
-Behind the pool's gradient only one value of each window has one, so most products of the usual sum are with zero.
+The weights' gradient of a 3x3 convolution in front of a 2x2 pool needs the winners alone, a quarter of the products:
+only one value of each window has a gradient, so most products of the usual sum are with zero.
 """
 
 from __future__ import annotations
@@ -10,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from tinier_yolo.runtime.kernels.compile import inlined, kernel
-from tinier_yolo.training.fused_kernels_vectors import LANES, load, multiply_add, splat, store
+from tinier_yolo.training.fused_kernels_vectors import (
+    LANES,
+    above,
+    add,
+    choose,
+    load,
+    multiply_add,
+    splat,
+    store,
+    subtract,
+)
 
 #: Windows whose gradients are read again and again from the first-level cache.
 _CHUNK = 64
@@ -117,3 +128,56 @@ def correlate_winners_with_image(
         for index in range(sums.size):
             sums[index] += work[index]
             work[index] = 0
+
+
+@kernel
+def binarize(weights: Any, result: Any, alpha: Any, factor: float, first: int, last: int, count: int) -> None:
+    """Filters of ``count`` weights -> alpha where a weight is >= 0, else -alpha: factor times their mean magnitude."""
+    zero = splat(np.float32(0))
+    whole = count // LANES * LANES
+    for f in range(first, last):
+        lanes = np.zeros(LANES, np.float32)
+        sums = zero
+        for at in range(f * count, f * count + whole, LANES):
+            value = load(weights, at)
+            sums = add(sums, choose(above(value, zero), value, subtract(zero, value)))
+        store(lanes, 0, sums)
+        total = 0.0
+        for lane in range(LANES):
+            total += lanes[lane]
+        for at in range(f * count + whole, (f + 1) * count):
+            total += abs(weights[at])
+        own = np.float32(total * factor / count)
+        alpha[f] = own
+        for at in range(f * count, f * count + whole, LANES):
+            store(result, at, choose(above(zero, load(weights, at)), splat(-own), splat(own)))
+        for at in range(f * count + whole, (f + 1) * count):
+            result[at] = -own if weights[at] < 0 else own
+
+
+@kernel
+def binarize_back(
+    weights: Any, gradient: Any, result: Any, alpha: Any, factor: float, first: int, last: int, count: int
+) -> None:
+    """The latent weights' gradient: straight through the sign, and by way of alpha (none where a weight is 0)."""
+    zero = splat(np.float32(0))
+    whole = count // LANES * LANES
+    for f in range(first, last):
+        lanes = np.zeros(LANES, np.float32)
+        sums = zero
+        for at in range(f * count, f * count + whole, LANES):
+            g = load(gradient, at)
+            sums = add(sums, choose(above(zero, load(weights, at)), subtract(zero, g), g))
+        store(lanes, 0, sums)
+        total = 0.0
+        for lane in range(LANES):
+            total += lanes[lane]
+        for at in range(f * count + whole, (f + 1) * count):
+            total += -gradient[at] if weights[at] < 0 else gradient[at]
+        slope = np.float32(total * factor / count)
+        for at in range(f * count, f * count + whole, LANES):
+            value = load(weights, at)
+            own = choose(above(value, zero), splat(slope), choose(above(zero, value), splat(-slope), zero))
+            store(result, at, multiply_add(load(gradient, at), splat(alpha[f]), own))
+        for at in range(f * count + whole, (f + 1) * count):
+            result[at] = gradient[at] * alpha[f] + slope * np.sign(weights[at])

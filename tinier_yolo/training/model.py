@@ -31,7 +31,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.quantization.float64 import IMAGE_STEP
 from tinier_yolo.quantization.hwgq import quantizer_for
-from tinier_yolo.training.fused import Chain, Quantization
+from tinier_yolo.training.fused import Chain, Quantization, binary_weights
 from tinier_yolo.training.quantizers import binary_sign, filter_scale, quantize_levels
 
 _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -66,10 +66,12 @@ class Weighted(nn.Module):
             y = self._product(*self.operands(x), self.biases)
         return _ACTIVATIONS[self.layer.activation](y if self.norm is None else self.norm(y))
 
-    def operands(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def operands(self, x: Tensor, fused: bool = False) -> tuple[Tensor, Tensor]:
         """What is multiplied in training: the map, and the weights as they enter the product."""
         if not self.layer.binary:
             return (x * self.scale if self.scale != 1 else x), self.weights
+        if fused:
+            return x, binary_weights(self.weights, self.scale)
         # Scaling the weights spares a pass over the largest maps and its gradient.
         scale = filter_scale(self.weights) * self.scale
         return x, binary_sign(self.weights) * scale.view(-1, *(1,) * (self.weights.ndim - 1))
@@ -136,7 +138,7 @@ class DarknetModel(nn.Module):
             return module(x), index + 1
         if not chain.takes(x, module.weights, convolution.stride, convolution.padding):
             return module(x), index + 1
-        x, weights = module.operands(x)
+        x, weights = module.operands(x, fused=True)
         return chain(x, weights, module.biases, convolution.stride, convolution.padding, norm), index + length
 
     def maps(self, images: Tensor) -> list[Tensor]:
