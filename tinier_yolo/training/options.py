@@ -18,7 +18,7 @@ class TrainingOptions:
     Attributes:
         data: the .data file.
         out: the folder for weights, checkpoint, CSV files and curves.
-        init: a .weights file to start from, of the same network or of its float twin.
+        init: a .weights file to start from, of the same network, of its float twin, or of one half as wide.
         resume: go on with the checkpoint in ``out``.
         overwrite: begin anew in a folder that holds a run.
         skip_bad: train without the images that cannot be decoded.
