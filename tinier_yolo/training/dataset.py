@@ -63,6 +63,7 @@ class TrainingSet(Dataset[Batch]):
         views, augmentation: how views are drawn and their pixels changed.
         hold: how many steps a size is kept (ten batches in YOLOv2).
         rank: this process, of ``world`` that share each step's images.
+        hard: indices of images that take the place of others in a ``hard_share`` of all views.
     """
 
     samples: Sequence[Sample]
@@ -74,6 +75,8 @@ class TrainingSet(Dataset[Batch]):
     hold: int = 10
     rank: int = 0
     world: int = 1
+    hard: tuple[int, ...] = ()
+    hard_share: float = 0.0
 
     def __getitem__(self, step: int) -> Batch:
         size = self.sizes[np.random.default_rng((self.seed, 1, step // self.hold)).integers(len(self.sizes))]
@@ -82,14 +85,21 @@ class TrainingSet(Dataset[Batch]):
 
     def example(self, position: int, size: tuple[int, int]) -> Example:
         """The view of that position in the endless sequence of shuffled epochs, at a size (width, height)."""
-        epoch, place_in_epoch = divmod(position, len(self.samples))
-        order = _order(self.seed, epoch, len(self.samples))
         rng = np.random.default_rng((self.seed, 2, position))
-        first = self.samples[order[place_in_epoch]]
+        first = self.samples[self._index(position)]
         look = self._mosaic if rng.random() < self.views.mosaic else self._look
         example = look(first, size, rng)
         effects = draw_effects(example.as_view(), self.augmentation, rng)
         return Example(apply_effects(example.image, effects), example.truth)
+
+    def _index(self, position: int) -> int:
+        if self.hard:
+            # Chance of its own: the views of the other positions stay what they are without hard images.
+            rng = np.random.default_rng((self.seed, 3, position))
+            if rng.random() < self.hard_share:
+                return self.hard[rng.integers(len(self.hard))]
+        epoch, place_in_epoch = divmod(position, len(self.samples))
+        return int(_order(self.seed, epoch, len(self.samples))[place_in_epoch])
 
     def _look(self, sample: Sample, size: tuple[int, int], rng: Generator) -> Example:
         example = load_example(sample)

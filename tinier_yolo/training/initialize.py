@@ -13,7 +13,7 @@ from tinier_yolo.darknet.layers import BatchNorm
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import (
     Parameters,
-    Plan,
+    ArrayList,
     count_values,
     parse_arrays,
     parse_weights,
@@ -63,7 +63,7 @@ def _rescale(arrays: dict[str, np.ndarray]) -> None:
     arrays["biases"] = arrays["biases"] / size
 
 
-def _count(plan: Plan) -> int:
+def _count(plan: ArrayList) -> int:
     return sum(int(np.prod(shape)) for _, _, shape in plan)
 
 

@@ -94,4 +94,4 @@ def run_identity(network: Network, feed: Feed, seed: int) -> dict[str, object]:
     del net["max_batches"]  # a finished run may be prolonged
     text = hashlib.sha256(network.text.encode()).hexdigest()
     shown = {"views": asdict(feed.training.views), "augmentation": asdict(feed.training.augmentation)}
-    return {"cfg": text, **net, **shown, "seed": seed, "world": feed.training.world}
+    return {"cfg": text, **net, **shown, **feed.emphasis, "seed": seed, "world": feed.training.world}
