@@ -97,9 +97,17 @@ class TrainingSet(Dataset[Batch]):
     hard_share: float = 0.0
 
     def __getitem__(self, step: int) -> Batch:
-        size = self.sizes[np.random.default_rng((self.seed, 1, step // self.hold)).integers(len(self.sizes))]
+        size = self.size_of(step)
+        return collate([self.example(position, size) for position in self.positions(step)])
+
+    def size_of(self, step: int) -> tuple[int, int]:
+        """The (width, height) of a step's images."""
+        return self.sizes[np.random.default_rng((self.seed, 1, step // self.hold)).integers(len(self.sizes))]
+
+    def positions(self, step: int) -> range:
+        """What a step shows on this process: positions in the endless sequence of shuffled epochs."""
         first = (step * self.world + self.rank) * self.batch
-        return collate([self.example(position, size) for position in range(first, first + self.batch)])
+        return range(first, first + self.batch)
 
     def example(self, position: int, size: tuple[int, int]) -> Example:
         """The view of that position in the endless sequence of shuffled epochs, at a size (width, height)."""
@@ -203,8 +211,13 @@ def load_example(sample: Sample) -> Example:
 def collate(examples: Sequence[Example]) -> Batch:
     """Examples of one size -> a batch."""
     images = torch.from_numpy(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)
-    truths = _pad([np.column_stack([example.truth.boxes, example.truth.class_ids]) for example in examples], 5)
-    return Batch(images, truths, _pad([example.truth.ignored for example in examples], 4))
+    return Batch(images, *collate_truths([example.truth for example in examples]))
+
+
+def collate_truths(truths: Sequence[Boxes]) -> tuple[Tensor, Tensor]:
+    """The ``truths`` and ``ignored`` of a :class:`Batch`."""
+    boxes = _pad([np.column_stack([truth.boxes, truth.class_ids]) for truth in truths], 5)
+    return boxes, _pad([truth.ignored for truth in truths], 4)
 
 
 def _pad(rows: Sequence[NDArray[np.floating]], columns: int) -> Tensor:
