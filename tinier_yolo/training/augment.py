@@ -232,6 +232,12 @@ def _recolour(image: Image, effects: Effects) -> Image:
     return np.asarray(cv2.cvtColor(cv2.merge(hsv), cv2.COLOR_HSV2RGB), np.uint8)
 
 
+def defocus_kernel(sigma: float) -> NDArray[np.float64]:
+    """The Gaussian, (n, n) with a sum of 1, that OpenCV blurs bytes with."""
+    line = cv2.getGaussianKernel(round(6 * sigma + 1) | 1, sigma)
+    return np.asarray(line @ line.T, np.float64)
+
+
 def motion_kernel(length: float, angle: float) -> NDArray[np.float32]:
     """The kernel (2 r + 1, 2 r + 1) of a smear of ``length`` pixels at ``angle`` radians; its sum is 1."""
     radius = max(1, round(length / 2))

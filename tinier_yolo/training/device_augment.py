@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from tinier_yolo.detection.letterbox import PADDING
-from tinier_yolo.training.augment import Effects, motion_kernel, small_size
+from tinier_yolo.training.augment import Effects, defocus_kernel, motion_kernel, small_size
 from tinier_yolo.training.dataset import Plan, TrainingSet, collate_truths
 
 #: Weights of red, green and blue in grey (ITU-R BT.601), as OpenCV's.
@@ -31,7 +30,7 @@ class PlannedBatch(NamedTuple):
     """A batch before its pixels, p pieces for n inputs of ``size`` (width, height).
 
     Attributes:
-        index: int64 (p,), the image of each piece.
+        image: int64 (p,), the image of each piece.
         matrices: float64 (p, 2, 3), from pixel edges of the image to those of the input.
         owner: the input of each piece; tiles: its part of it, x, y, width, height.
         effects: n.
@@ -39,7 +38,7 @@ class PlannedBatch(NamedTuple):
     """
 
     size: tuple[int, int]
-    index: Tensor
+    image: Tensor
     matrices: Tensor
     owner: list[int]
     tiles: list[tuple[int, int, int, int]]
@@ -107,7 +106,7 @@ def render_pieces(pixels: Tensor, planned: PlannedBatch) -> Tensor:
     shift = (inverse @ (half - planned.matrices[:, :, 2])[:, :, None]) * (2 / side) - 1
     theta = torch.cat([linear, shift], 2).float().to(pixels.device)
     # Zero, what lies outside, is made the grey of the padding.
-    sources = pixels[planned.index.to(pixels.device)].permute(0, 3, 1, 2).float() - PADDING
+    sources = pixels[planned.image.to(pixels.device)].permute(0, 3, 1, 2).float() - PADDING
     grid = functional.affine_grid(theta, [len(theta), 3, height, width], align_corners=False)
     seen = functional.grid_sample(sources, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + PADDING
     if len(seen) == len(planned.effects):
@@ -177,14 +176,11 @@ def _recolour(images: Tensor, effects: Sequence[Effects]) -> Tensor:
     return torch.stack(planes, 1)
 
 
-def _defocus_kernel(effects: Effects) -> NDArray[np.float64] | None:
-    if effects.defocus <= 0:
-        return None
-    line = cv2.getGaussianKernel(round(6 * effects.defocus + 1) | 1, effects.defocus)
-    return np.asarray(line @ line.T)
+def _defocus_kernel(effects: Effects) -> NDArray[np.floating] | None:
+    return defocus_kernel(effects.defocus) if effects.defocus > 0 else None
 
 
-def _smear_kernel(effects: Effects) -> NDArray[np.float32] | None:
+def _smear_kernel(effects: Effects) -> NDArray[np.floating] | None:
     return motion_kernel(*effects.motion) if effects.motion[0] > 1 else None
 
 

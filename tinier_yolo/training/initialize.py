@@ -12,8 +12,8 @@ import numpy as np
 from tinier_yolo.darknet.layers import BatchNorm
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import (
-    Parameters,
     ArrayList,
+    Parameters,
     count_values,
     parse_arrays,
     parse_weights,
