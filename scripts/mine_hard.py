@@ -136,7 +136,7 @@ def write_sheet(path: Path, entries: Sequence[tuple[list[float], Sample]]) -> No
         text = f"{score:.2f} {sample.image.stem[-14:]}"
         cv2.putText(sheet, text, (x + 2, y + 10), cv2.FONT_HERSHEY_SIMPLEX, 0.32, (0, 0, 0), 1, cv2.LINE_AA)
     _, code = cv2.imencode(".png", sheet[..., ::-1])
-    with atomic_write(path, error=DataError) as file:
+    with atomic_write(path) as file:
         file.write(code.tobytes())
 
 
@@ -171,7 +171,7 @@ def _rows(scores: NDArray[np.floating], boxes: NDArray[np.floating]) -> list[lis
 
 
 def _write_json(path: Path, content: object) -> None:
-    with atomic_write(path, "w", DataError) as file:
+    with atomic_write(path, "w") as file:
         json.dump(content, file, indent=1)
         file.write("\n")
 

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.datasets.labels import Sample, read_text
+from tinier_yolo.datasets.labels import Sample
+from tinier_yolo.datasets.text import read_text
 from tinier_yolo.detection.boxes import iou
 from tinier_yolo.errors import DataError
 

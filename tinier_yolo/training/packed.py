@@ -70,7 +70,7 @@ def write_parts(folder: Path, name: str, pairs: Iterator[tuple[Sample, bytes]], 
     """Write samples and their encoded images into parts of at most ``limit`` bytes (about: labels are small).
 
     Raises:
-        DataError: a part cannot be written.
+        TinierYoloError: a part cannot be written.
     """
     paths: list[Path] = []
     waiting: list[tuple[Sample, bytes]] = []
@@ -78,7 +78,7 @@ def write_parts(folder: Path, name: str, pairs: Iterator[tuple[Sample, bytes]], 
 
     def flush() -> None:
         paths.append(folder / f"{name}-{len(paths):03}.npz")
-        with atomic_write(paths[-1], error=DataError) as file:
+        with atomic_write(paths[-1]) as file:
             file.write(_part(waiting, side))
         waiting.clear()
 
