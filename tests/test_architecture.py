@@ -46,8 +46,8 @@ CONFINED = {
         "tinier_yolo/detection/letterbox.py",
         "tinier_yolo/runtime/float_engine.py",
         "tinier_yolo/training/augment.py",
-        "tinier_yolo/training/preview.py",
         "tinier_yolo/training/dataset.py",
+        "tinier_yolo/training/packed.py",
         "tinier_yolo/training/preview.py",
     ),
 }

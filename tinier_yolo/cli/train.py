@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("cfg", help="the network")
     parser.add_argument("--data", required=True, type=Path, help=".data file: train and valid lists, names")
-    parser.add_argument("--init", type=Path, help=".weights to start from: this network's, or its float twin's")
+    parser.add_argument(
+        "--init", type=Path, help=".weights to start from: of this network, its float twin, or one half as wide"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out, if there is one")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run; it is lost")
     parser.add_argument("--skip-bad", action="store_true", help="leave images out that cannot be decoded")
@@ -40,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument(
         "--preview", action="store_true", help="write a sheet of views to --out, print the sizes of faces, and stop"
     )
+    shown.add_argument("--hard", type=Path, metavar="FILE", help="images to show more often (scripts/mine_hard.py)")
+    shown.add_argument("--hard-share", type=share, default=0.3, help="share of views that show one (default 0.3)")
+    shown.add_argument("--corrections", type=Path, metavar="FILE", help="JSON: labels to add, remove or ignore")
     net = parser.add_argument_group("in place of what the cfg's [net] says")
     net.add_argument("--size", type=count, help="width and height")
     net.add_argument("--batch", type=count)
@@ -89,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
         "threads",
         "seed",
         "fused",
+        "hard",
+        "hard_share",
+        "corrections",
     )
     views = Views.of(network.options, network.region.jitter)
     given = {name: getattr(args, name) for name in ("scenes", "mosaic")}

@@ -73,6 +73,27 @@ class Patch:
     colour: tuple[int, int, int] | None
     source: tuple[float, float]
 
+    def place(self, size: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns that it covers of a view of ``size`` (width, height)."""
+        left, top = (max(0, round(c - h)) for c, h in zip(self.centre, self.half, strict=True))
+        right, bottom = (round(c + h) + 1 for c, h in zip(self.centre, self.half, strict=True))
+        return slice(top, max(top, min(bottom, size[1]))), slice(left, max(left, min(right, size[0])))
+
+    def source_place(self, size: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns, as many as :meth:`place` has, of the piece of the view that it shows."""
+        rows, columns = self.place(size)
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        x, y = min(round(self.source[0]), size[0] - width), min(round(self.source[1]), size[1] - height)
+        return slice(y, y + height), slice(x, x + width)
+
+    def mask(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """What it covers of a place of that (height, width)."""
+        if not self.round:
+            return np.ones(shape, np.bool_)
+        mask, middle = np.zeros(shape, np.uint8), (shape[1] // 2, shape[0] // 2)
+        cv2.ellipse(mask, middle, middle, 0, 0, 360, 1, -1)
+        return mask.astype(np.bool_)
+
 
 @dataclass(frozen=True)
 class Effects:
@@ -148,7 +169,7 @@ def apply_effects(image: Image, effects: Effects) -> Image:
     if effects.defocus > 0:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), effects.defocus), np.uint8)
     if effects.motion[0] > 1:
-        image = _smear(image, *effects.motion)
+        image = np.asarray(cv2.filter2D(image, -1, motion_kernel(*effects.motion)), np.uint8)
     if effects.shrink > 1:
         image = _lose_resolution(image, effects.shrink)
     if effects.noise[0] > 0:
@@ -187,24 +208,14 @@ def _cover(image: Image, patches: tuple[Patch, ...]) -> Image:
     covered = image.copy()
     height, width = image.shape[:2]
     for patch in patches:
-        left, top = (max(0, round(c - h)) for c, h in zip(patch.centre, patch.half, strict=True))
-        right, bottom = (round(c + h) + 1 for c, h in zip(patch.centre, patch.half, strict=True))
-        place = covered[top : min(bottom, height), left : min(right, width)]
+        rows, columns = patch.place((width, height))
+        place = covered[rows, columns]
         if not place.size:
             continue
-        if patch.colour is None:
-            x = min(round(patch.source[0]), width - place.shape[1])
-            y = min(round(patch.source[1]), height - place.shape[0])
-            content = image[y : y + place.shape[0], x : x + place.shape[1]]
-        else:
+        content = image[patch.source_place((width, height))]
+        if patch.colour is not None:
             content = np.broadcast_to(np.array(patch.colour, np.uint8), place.shape)
-        if patch.round:
-            mask = np.zeros(place.shape[:2], np.uint8)
-            middle = (place.shape[1] // 2, place.shape[0] // 2)
-            cv2.ellipse(mask, middle, middle, 0, 0, 360, 1, -1)
-            np.copyto(place, content, where=mask[..., None].astype(bool))
-        else:
-            place[...] = content
+        np.copyto(place, content, where=patch.mask(place.shape[:2])[..., None])
     return covered
 
 
@@ -221,19 +232,30 @@ def _recolour(image: Image, effects: Effects) -> Image:
     return np.asarray(cv2.cvtColor(cv2.merge(hsv), cv2.COLOR_HSV2RGB), np.uint8)
 
 
-def _smear(image: Image, length: float, angle: float) -> Image:
+def defocus_kernel(sigma: float) -> NDArray[np.float64]:
+    """The Gaussian, (n, n) with a sum of 1, that OpenCV blurs bytes with."""
+    line = cv2.getGaussianKernel(round(6 * sigma + 1) | 1, sigma)
+    return np.asarray(line @ line.T, np.float64)
+
+
+def motion_kernel(length: float, angle: float) -> NDArray[np.float32]:
+    """The kernel (2 r + 1, 2 r + 1) of a smear of ``length`` pixels at ``angle`` radians; its sum is 1."""
     radius = max(1, round(length / 2))
     kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.float32)
     dx, dy = radius * np.cos(angle), radius * np.sin(angle)
     ends = (round(radius - dx), round(radius - dy)), (round(radius + dx), round(radius + dy))
     cv2.line(kernel, *ends, 1.0, 1, cv2.LINE_AA)
-    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def small_size(size: tuple[int, int], shrink: float) -> tuple[int, int]:
+    """The (width, height) that a view of ``size`` is made small to."""
+    return max(8, round(size[0] / shrink)), max(8, round(size[1] / shrink))
 
 
 def _lose_resolution(image: Image, shrink: float) -> Image:
     height, width = image.shape[:2]
-    small = (max(8, round(width / shrink)), max(8, round(height / shrink)))
-    smaller = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    smaller = cv2.resize(image, small_size((width, height), shrink), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(smaller, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 

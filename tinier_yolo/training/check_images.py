@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from tqdm import tqdm
-
 from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.errors import DataError, TinierYoloError
 from tinier_yolo.files import atomic_write
@@ -33,6 +31,8 @@ def check_images(samples: Sequence[Sample], skip_bad: bool, quiet: bool = False)
     Raises:
         DataError: some image cannot be decoded and ``skip_bad`` is not set, or no image can.
     """
+    from tqdm import tqdm
+
     memory = _memory_path(samples)
     good = _recall(memory)
     stamps = {str(sample.image): _stamp(sample.image) for sample in samples}

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tinier_yolo.errors import PathLike, WeightsError
@@ -40,6 +38,8 @@ class Checkpoint:
         Raises:
             OutputError: it cannot be written; an older one at ``path`` is then untouched.
         """
+        import safetensors.torch  # only where a checkpoint is written or read
+
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
         data = safetensors.torch.save(tensors, {"format": FORMAT, "values": json.dumps(dict(self.values))})
         with atomic_write(path) as file:
@@ -52,6 +52,8 @@ class Checkpoint:
         Raises:
             WeightsError: it cannot be read or is no checkpoint of this package.
         """
+        from safetensors import SafetensorError, safe_open
+
         try:
             with safe_open(Path(path), "pt") as file:
                 metadata = file.metadata() or {}

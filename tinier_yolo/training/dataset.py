@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import DataError
-from tinier_yolo.training.augment import Augmentation, Image, apply_effects, draw_effects, render
+from tinier_yolo.training.augment import Augmentation, Effects, Image, apply_effects, draw_effects, render
 from tinier_yolo.training.views import Boxes, View, Views, draw_view, join, mosaic_tiles, see
 
 
@@ -36,6 +36,24 @@ class Example:
     def as_view(self) -> View:
         """The example as a view of itself."""
         return View(np.eye(2, 3), self.size, self.truth)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A view of one image (``index`` among the samples) and where it lies in the input: x, y, width, height."""
+
+    index: int
+    tile: tuple[int, int, int, int]
+    view: View
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a training example shall be: one piece or the four of a mosaic, what is then on it, what happens to it."""
+
+    pieces: tuple[Piece, ...]
+    truth: Boxes
+    effects: Effects
 
 
 class Batch(NamedTuple):
@@ -63,6 +81,7 @@ class TrainingSet(Dataset[Batch]):
         views, augmentation: how views are drawn and their pixels changed.
         hold: how many steps a size is kept (ten batches in YOLOv2).
         rank: this process, of ``world`` that share each step's images.
+        hard: indices of images that take the place of others in a ``hard_share`` of all views.
     """
 
     samples: Sequence[Sample]
@@ -74,38 +93,68 @@ class TrainingSet(Dataset[Batch]):
     hold: int = 10
     rank: int = 0
     world: int = 1
+    hard: tuple[int, ...] = ()
+    hard_share: float = 0.0
 
     def __getitem__(self, step: int) -> Batch:
-        size = self.sizes[np.random.default_rng((self.seed, 1, step // self.hold)).integers(len(self.sizes))]
+        size = self.size_of(step)
+        return collate([self.example(position, size) for position in self.positions(step)])
+
+    def size_of(self, step: int) -> tuple[int, int]:
+        """The (width, height) of a step's images."""
+        return self.sizes[np.random.default_rng((self.seed, 1, step // self.hold)).integers(len(self.sizes))]
+
+    def positions(self, step: int) -> range:
+        """What a step shows on this process: positions in the endless sequence of shuffled epochs."""
         first = (step * self.world + self.rank) * self.batch
-        return collate([self.example(position, size) for position in range(first, first + self.batch)])
+        return range(first, first + self.batch)
 
     def example(self, position: int, size: tuple[int, int]) -> Example:
         """The view of that position in the endless sequence of shuffled epochs, at a size (width, height)."""
-        epoch, place_in_epoch = divmod(position, len(self.samples))
-        order = _order(self.seed, epoch, len(self.samples))
-        rng = np.random.default_rng((self.seed, 2, position))
-        first = self.samples[order[place_in_epoch]]
-        look = self._mosaic if rng.random() < self.views.mosaic else self._look
-        example = look(first, size, rng)
-        effects = draw_effects(example.as_view(), self.augmentation, rng)
-        return Example(apply_effects(example.image, effects), example.truth)
+        loaded: dict[int, Example] = {}
 
-    def _look(self, sample: Sample, size: tuple[int, int], rng: Generator) -> Example:
-        example = load_example(sample)
-        view = draw_view(example.truth, example.size, size, self.views, rng)
-        return Example(render(example.image, view), view.truth)
+        def image_size(index: int) -> tuple[int, int]:
+            loaded[index] = load_example(self.samples[index])
+            return loaded[index].size
 
-    def _mosaic(self, first: Sample, size: tuple[int, int], rng: Generator) -> Example:
-        tiles = mosaic_tiles(size, rng)
-        others = [self.samples[index] for index in rng.integers(len(self.samples), size=3)]
+        plan = self.plan(position, size, image_size)
         image = np.empty((size[1], size[0], 3), np.uint8)
-        truths = []
-        for (x, y, width, height), sample in zip(tiles, [first, *others], strict=True):
-            example = self._look(sample, (width, height), rng)
-            image[y : y + height, x : x + width] = example.image
-            truths.append(example.truth)
-        return Example(image, join(truths, tiles, size))
+        for piece in plan.pieces:
+            x, y, width, height = piece.tile
+            image[y : y + height, x : x + width] = render(loaded[piece.index].image, piece.view)
+        return Example(apply_effects(image, plan.effects), plan.truth)
+
+    def plan(self, position: int, size: tuple[int, int], image_size: Callable[[int], tuple[int, int]]) -> Plan:
+        """All chance of :meth:`example`; ``image_size`` gives the (width, height) of the image of an index."""
+        rng = np.random.default_rng((self.seed, 2, position))
+        chosen = [self._index(position)]
+        tiles: tuple[tuple[int, int, int, int], ...] = ((0, 0, *size),)
+        if rng.random() < self.views.mosaic:
+            tiles = mosaic_tiles(size, rng)
+            chosen += [int(index) for index in rng.integers(len(self.samples), size=3)]
+        pieces = tuple(self._piece(index, tile, image_size, rng) for index, tile in zip(chosen, tiles, strict=True))
+        truth = join([piece.view.truth for piece in pieces], tiles, size) if len(pieces) > 1 else pieces[0].view.truth
+        return Plan(pieces, truth, draw_effects(View(np.eye(2, 3), size, truth), self.augmentation, rng))
+
+    def _index(self, position: int) -> int:
+        if self.hard:
+            # Chance of its own: the views of the other positions stay what they are without hard images.
+            rng = np.random.default_rng((self.seed, 3, position))
+            if rng.random() < self.hard_share:
+                return self.hard[rng.integers(len(self.hard))]
+        epoch, place_in_epoch = divmod(position, len(self.samples))
+        return int(_order(self.seed, epoch, len(self.samples))[place_in_epoch])
+
+    def _piece(
+        self,
+        index: int,
+        tile: tuple[int, int, int, int],
+        image_size: Callable[[int], tuple[int, int]],
+        rng: Generator,
+    ) -> Piece:
+        sample = self.samples[index]
+        known = Boxes(sample.boxes, sample.class_ids, sample.ignored)
+        return Piece(index, tile, draw_view(known, image_size(index), tile[2:], self.views, rng))
 
 
 @dataclass(frozen=True)
@@ -162,8 +211,13 @@ def load_example(sample: Sample) -> Example:
 def collate(examples: Sequence[Example]) -> Batch:
     """Examples of one size -> a batch."""
     images = torch.from_numpy(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)
-    truths = _pad([np.column_stack([example.truth.boxes, example.truth.class_ids]) for example in examples], 5)
-    return Batch(images, truths, _pad([example.truth.ignored for example in examples], 4))
+    return Batch(images, *collate_truths([example.truth for example in examples]))
+
+
+def collate_truths(truths: Sequence[Boxes]) -> tuple[Tensor, Tensor]:
+    """The ``truths`` and ``ignored`` of a :class:`Batch`."""
+    boxes = _pad([np.column_stack([truth.boxes, truth.class_ids]) for truth in truths], 5)
+    return boxes, _pad([truth.ignored for truth in truths], 4)
 
 
 def _pad(rows: Sequence[NDArray[np.floating]], columns: int) -> Tensor:

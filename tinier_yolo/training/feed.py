@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch.utils.data import DataLoader
@@ -16,6 +16,7 @@ from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.check_images import check_images
 from tinier_yolo.training.dataset import Batch, TrainingSet, ValidationSet
 from tinier_yolo.training.devices import Processes
+from tinier_yolo.training.emphasis import correct, digest, load_hard
 from tinier_yolo.training.options import TrainingOptions
 from tinier_yolo.training.views import Views
 
@@ -32,19 +33,23 @@ class Feed:
         validation: letterboxed images; without any where the .data file has no valid list.
         subdivisions: how many items make a step.
         workers: processes that prepare them.
+        emphasis: what a run must share with its checkpoint beside the cfg: the files of :mod:`.emphasis` by their
+            digests, None where there is none.
     """
 
     training: TrainingSet
     validation: ValidationSet
     subdivisions: int
     workers: int
+    emphasis: Mapping[str, object]
 
     @classmethod
     def load(cls, network: Network, options: TrainingOptions, processes: Processes) -> Feed:
         """Read the lists and labels.
 
         Raises:
-            DataError: no train list, other classes than the cfg's, or a bad list or label.
+            DataError: no train list, other classes than the cfg's, a bad list or label, hard images or corrections that
+                do not fit the list.
         """
         data, net = load_data(options.data), network.options
         classes = len(data.class_names)
@@ -54,6 +59,9 @@ class Feed:
             raise DataError("classes differ from the cfg's", path=data.path, expected=network.region.classes)
         samples = load_samples(data.train, classes)
         held_out: tuple[Sample, ...] = load_samples(data.valid, classes) if data.valid else ()
+        hard = load_hard(options.hard, samples, data.train) if options.hard else frozenset()
+        if options.corrections:
+            samples = correct(options.corrections, samples, data.train)
         quiet = not processes.is_first
         samples, held_out = (
             check_images(some, options.skip_bad, quiet) if some else () for some in (samples, held_out)
@@ -68,9 +76,16 @@ class Feed:
             hold=10 * net.subdivisions,
             rank=processes.rank,
             world=processes.world,
+            hard=tuple(index for index, sample in enumerate(samples) if sample.image in hard),
+            hard_share=options.hard_share,
         )
         validation = ValidationSet(held_out, 16, (net.width, net.height), net.letter_box)
-        return cls(training, validation, net.subdivisions, _affordable_workers(training, options.workers))
+        emphasis = {
+            "hard images": digest(options.hard),
+            "hard share": options.hard_share if options.hard else None,
+            "corrections": digest(options.corrections),
+        }
+        return cls(training, validation, net.subdivisions, _affordable_workers(training, options.workers), emphasis)
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """This process's share of the batches of iterations ``start`` to ``stop``, a subdivision at a time.

@@ -1,4 +1,4 @@
-"""Where a run begins: random weights, a .weights file of the same network, or one of its float twin.
+"""Where a run begins: random weights, a .weights file of the same network, of its float twin, or of a narrower one.
 
 The float twin of an IFQ network has a batch normalisation inside each convolution where the IFQ network has a
 [batchnorm] after its pool: ``[convolutional] batch_normalize=1`` against ``[convolutional] binary=1`` / ``[maxpool]`` /
@@ -11,22 +11,37 @@ import numpy as np
 
 from tinier_yolo.darknet.layers import BatchNorm
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.darknet.weights import Parameters, count_values, parse_arrays, parse_weights, read_header, read_weights
+from tinier_yolo.darknet.weights import (
+    ArrayList,
+    Parameters,
+    count_values,
+    parse_arrays,
+    parse_weights,
+    read_header,
+    read_weights,
+)
 from tinier_yolo.errors import PathLike
 from tinier_yolo.training.model import batch_norm_after
+from tinier_yolo.training.widen import narrower_twins, widen
 
 
 def load_initial(path: PathLike, network: Network) -> Parameters:
-    """The arrays to start from, out of a .weights file of the network itself or of its float twin.
+    """The arrays to start from, out of a .weights file of the network, of its float twin, or of one half as wide.
 
     Raises:
-        WeightsError: the file fits neither.
+        WeightsError: the file fits none.
     """
+    return _initial(read_weights(path), network, path)
+
+
+def _initial(data: bytes, network: Network, path: PathLike) -> Parameters:
+    values = (len(data) - read_header(data, path).size) / 4
     plan = _twin_plan(network)
-    twin_values = sum(int(np.prod(shape)) for _, _, shape in plan)
-    data = read_weights(path)
-    values_size = len(data) - read_header(data, path).size
-    if twin_values == count_values(network) or values_size != 4 * twin_values:
+    if values not in (count_values(network), _count(plan)):
+        for narrow in narrower_twins(network):
+            if values in (count_values(narrow), _count(_twin_plan(narrow))):
+                return widen(_initial(data, narrow, path), narrow, network)
+    if _count(plan) == count_values(network) or values != _count(plan):
         return parse_weights(data, network, path)
     parameters: list[dict[str, np.ndarray]] = [
         {name: np.zeros(shape, np.float32) for name, shape in layer.parameters} for layer in network.layers
@@ -46,6 +61,10 @@ def _rescale(arrays: dict[str, np.ndarray]) -> None:
     size = float(np.abs(arrays["scales"]).mean()) or 1.0
     arrays["scales"] = arrays["scales"] / size
     arrays["biases"] = arrays["biases"] / size
+
+
+def _count(plan: ArrayList) -> int:
+    return sum(int(np.prod(shape)) for _, _, shape in plan)
 
 
 def _twin_plan(network: Network) -> list[tuple[int, str, tuple[int, ...]]]:

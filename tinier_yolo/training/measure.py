@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from torch import Tensor, nn
 
-from tinier_yolo.training.dataset import ValidationSet
+from tinier_yolo.training.dataset import Batch, ValidationSet
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.region_loss import RegionLoss, region_loss
 
@@ -30,7 +31,23 @@ def means(sums: Mapping[str, float]) -> dict[str, float]:
     return {**{name: sums[name] / weight for name in _OF_LOSS}, **{name: sums[name] / faces for name in _OF_FACES}}
 
 
-def validate(model: DarknetModel, images: ValidationSet, device: torch.device) -> dict[str, float]:
+def estimate_norms(model: DarknetModel, batches: Iterable[Tensor]) -> None:
+    """Make the batch-norm statistics the plain mean over batches of images; the model is in evaluation mode after."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    model.train()
+    first = True
+    with torch.no_grad():
+        for images in batches if norms else ():
+            if first:
+                for norm in norms:
+                    norm.reset_running_stats()
+                    norm.momentum = None  # the plain mean over all batches
+            first = False
+            model(images)
+    model.eval()
+
+
+def validate(model: DarknetModel, images: ValidationSet | Sequence[Batch], device: torch.device) -> dict[str, float]:
     """The model's :func:`means` on letterboxed images; it is in training mode afterwards."""
     sums: Counter[str] = Counter()
     model.eval()

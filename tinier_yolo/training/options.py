@@ -18,7 +18,7 @@ class TrainingOptions:
     Attributes:
         data: the .data file.
         out: the folder for weights, checkpoint, CSV files and curves.
-        init: a .weights file to start from, of the same network or of its float twin.
+        init: a .weights file to start from, of the same network, of its float twin, or of one half as wide.
         resume: go on with the checkpoint in ``out``.
         overwrite: begin anew in a folder that holds a run.
         skip_bad: train without the images that cannot be decoded.
@@ -34,6 +34,9 @@ class TrainingOptions:
         fused: on a CPU, take what stands behind a convolution as one operation (:mod:`tinier_yolo.training.fused`).
         views: how images are shown; None takes what the cfg says.
         augmentation: how their pixels are changed; None takes what the cfg says.
+        hard: a file of images to show more often, see :mod:`tinier_yolo.training.emphasis`.
+        hard_share: the share of views that show one of them.
+        corrections: a file of corrections to the training labels.
     """
 
     data: Path
@@ -54,6 +57,9 @@ class TrainingOptions:
     fused: bool = True
     views: Views | None = None
     augmentation: Augmentation | None = None
+    hard: Path | None = None
+    hard_share: float = 0.3
+    corrections: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together.

@@ -6,6 +6,7 @@ import copy
 import hashlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,11 +19,13 @@ from tinier_yolo.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
-from tinier_yolo.training.feed import Feed
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.optimizer import make_optimizer
 from tinier_yolo.training.portable import portable
 from tinier_yolo.training.region_loss import expect_background
+
+if TYPE_CHECKING:
+    from tinier_yolo.training.feed import Feed
 
 
 class RunState:
@@ -94,4 +97,4 @@ def run_identity(network: Network, feed: Feed, seed: int) -> dict[str, object]:
     del net["max_batches"]  # a finished run may be prolonged
     text = hashlib.sha256(network.text.encode()).hexdigest()
     shown = {"views": asdict(feed.training.views), "augmentation": asdict(feed.training.augmentation)}
-    return {"cfg": text, **net, **shown, "seed": seed, "world": feed.training.world}
+    return {"cfg": text, **net, **shown, **feed.emphasis, "seed": seed, "world": feed.training.world}

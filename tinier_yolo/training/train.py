@@ -28,7 +28,14 @@ from tinier_yolo.training.feed import Feed
 from tinier_yolo.training.folder import locked, refuse_old_run
 from tinier_yolo.training.history import History, draw_curves
 from tinier_yolo.training.initialize import load_initial
-from tinier_yolo.training.measure import TRAINING_COLUMNS, VALIDATION_COLUMNS, means, numbers_of, validate
+from tinier_yolo.training.measure import (
+    TRAINING_COLUMNS,
+    VALIDATION_COLUMNS,
+    estimate_norms,
+    means,
+    numbers_of,
+    validate,
+)
 from tinier_yolo.training.memory import keep_memory
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.options import TrainingOptions, TrainingResult
@@ -202,20 +209,10 @@ class Run:
         return TrainingResult(path, losses[best], state.next)
 
     def _estimate_norms(self, model: DarknetModel, kind: str) -> None:
-        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
         count = self.options.norm_batches
-        if not norms or not count:
-            return
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over all batches
-        model.train()
         total = count * self.network.options.subdivisions
-        with torch.no_grad():
-            batches = tqdm(self.feed.batches(0, count), f"batch-norm statistics, {kind}", total, leave=False)
-            for batch in batches:
-                model(batch.images.to(self.device))
-        model.eval()
+        batches = tqdm(self.feed.batches(0, count), f"batch-norm statistics, {kind}", total, leave=False)
+        estimate_norms(model, (batch.images.to(self.device) for batch in batches))
 
     # ----------------------------------------------------------------------------------------------- helpers
 
