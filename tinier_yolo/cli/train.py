@@ -13,7 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
     parser.add_argument("cfg", help="the network")
     parser.add_argument("--data", required=True, type=Path, help=".data file: train and valid lists, names")
-    parser.add_argument("--init", type=Path, help=".weights to start from: this network's, or its float twin's")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        help=".weights to start from: this network's, its float twin's, or the first layers of either",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out, if there is one")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run; it is lost")
     parser.add_argument("--skip-bad", action="store_true", help="leave images out that cannot be decoded")
