@@ -11,10 +11,14 @@ from tinier_yolo.cli.options import count, face_heights, positive, share, whole
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
-    parser.add_argument("cfg", help="the network")
+    parser.add_argument(
+        "cfg", help="the network: a cfg, or the name of one that comes with the package, such as tinier-yolo-face"
+    )
     parser.add_argument("--data", required=True, type=Path, help=".data file: train and valid lists, names")
     parser.add_argument(
-        "--init", type=Path, help=".weights to start from: of this network, its float twin, or one half as wide"
+        "--init",
+        type=Path,
+        help=".weights to start from: this network's, its float twin's, the first layers of either, or half as wide",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out, if there is one")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run; it is lost")
@@ -67,8 +71,9 @@ def run(args: argparse.Namespace) -> int:
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.errors import UsageError
     from tinier_yolo.output_folder import OutputFolder
+    from tinier_yolo.shipped import cfg_file
 
-    network = Network.load(args.cfg)
+    network = Network.load(cfg_file(args.cfg))
     OutputFolder(args.out).check()
     try:
         from tinier_yolo.training.options import TrainingOptions, override

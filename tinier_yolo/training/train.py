@@ -92,9 +92,11 @@ class Run:
         if options.resume and checkpoint.is_file():
             state.restore(checkpoint, self.identity)
         elif options.init is not None:
-            state.model.load_parameters(load_initial(options.init, self.network))
+            initial = load_initial(options.init, self.network, state.model.parameters_of_layers())
+            state.model.load_parameters(initial.parameters)
             state.average.load_state_dict(state.model.state_dict())
-            self._tell(f"weights from {options.init}")
+            part = "" if initial.taken == initial.layers else f", the first {initial.taken} of {initial.layers} layers"
+            self._tell(f"weights from {options.init}{part}")
         if state.finished and state.next >= self.network.options.max_batches:
             raise UsageError("nothing to train", path=checkpoint, expected="max_batches beyond it", found=state.next)
 
