@@ -113,10 +113,12 @@ def test_the_digest_covers_what_is_compiled_and_nothing_else() -> None:
     decorators = {"kernel", "parallel_kernel", "inlined", "intrinsic"}
     with_code = {
         path
-        for path in package.rglob("*.py")
+        for path in package.parents[1].rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef) and decorators & {getattr(d, "id", "") for d in node.decorator_list}
     }
+    # Nothing is inlined from peak.py; and where a kernel's own file has changed, Numba starts afresh by itself.
+    with_code.remove(package.parents[1] / "benchmark" / "peak.py")
     assert set(compilation.sources()) == {*with_code, package / "compile.py"}
     # What they import of the package is compiled into them too.
     for path in compilation.sources():
