@@ -8,9 +8,25 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 PathLike = str | os.PathLike[str]
+#: The most characters of a line that tells of an error, if its problem is short; and of its parts in a longer one,
+#: where a path keeps its end, the others their beginning.
+LONGEST_LINE = 300
+_LONGEST = {"path": 80, "place": 30, "expected": 50, "found": 30}
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal obeys or a record format takes for the end of a line.
+
+    Control characters, line ends, marks that turn the direction of writing, and bytes that were no UTF-8 become
+    backslash escapes.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class TinierYoloError(Exception):
@@ -41,15 +57,28 @@ class TinierYoloError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        where = ": ".join(part for part in (self.path, self.place) if part)
-        detail = ", ".join(
-            f"{label} {value}"
-            for label, value in (("expected", self.expected), ("found", self.found))
-            if value is not None
-        )
-        line = f"{where}: {self.problem}" if where else self.problem
-        line = f"{line} ({detail})" if detail else line
-        return " ".join(line.split())
+        line = self._line(_one_line)
+        return line if len(line) <= LONGEST_LINE else self._line(_cut)
+
+    def _line(self, form: Callable[[object, str], str]) -> str:
+        parts = {"path": self.path, "place": self.place, "expected": self.expected, "found": self.found}
+        told = {name: form(value, name) for name, value in parts.items() if value is not None}
+        where = ": ".join(told[name] for name in ("path", "place") if told.get(name))
+        detail = ", ".join(f"{name} {told[name]}" for name in ("expected", "found") if name in told)
+        problem = _one_line(self.problem)
+        line = f"{where}: {problem}" if where else problem
+        return f"{line} ({detail})" if detail else line
+
+
+def _one_line(value: object, _: str = "") -> str:
+    return printable(" ".join(str(value).split()))
+
+
+def _cut(value: object, name: str) -> str:
+    text, most = _one_line(value), _LONGEST[name]
+    if len(text) <= most:
+        return text
+    return f"...{text[3 - most :]}" if name == "path" else f"{text[: most - 3]}..."
 
 
 class CfgError(TinierYoloError):

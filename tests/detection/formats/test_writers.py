@@ -59,7 +59,7 @@ def test_csv_has_a_row_for_each_detection() -> None:
     rows = list(csv.DictReader(io.StringIO(text("csv", IMAGE, NOTHING))))
     assert len(rows) == 2
     expected = {"source": "photos/a, b.jpg", "frame": "", "width": "200", "height": "100"}
-    expected |= {"x1": "10.1", "y1": "20.2", "x2": "50.3", "y2": "60.0", "score": "0.9", "class": "face"}
+    expected |= {"x1": "10.1", "y1": "20.2", "x2": "50.3", "y2": "60.0", "score": "0.9", "class": "face", "time": ""}
     assert rows[0] == expected
     assert rows[1]["class"] == "mask"
 

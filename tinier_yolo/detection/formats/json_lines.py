@@ -24,13 +24,16 @@ class JsonLinesWriter:
 
 
 def json_line(result: Result, class_names: tuple[str, ...]) -> str:
-    """``{"source", "frame" (of a video), "width", "height", "detections": [{"box", "score", "class"}, ...]}``.
+    """``{"source", "frame", "time", "width", "height", "detections": [{"box", "score", "class"}, ...]}``.
 
-    Boxes are [x1, y1, x2, y2] in pixels. Numbers have just the digits that a float32 needs.
+    Frame and time, in seconds, are those of a video; an image has neither. Boxes are [x1, y1, x2, y2] in pixels.
+    Numbers have just the digits that a float32 needs.
     """
     content: dict[str, Any] = {"source": result.source}
     if result.frame is not None:
         content["frame"] = result.frame
+    if result.time is not None:
+        content["time"] = round(result.time, 6)
     content |= {"width": result.width, "height": result.height}
     content["detections"] = [
         {"box": [shortest(side) for side in box], "score": shortest(score), "class": class_names[class_id]}

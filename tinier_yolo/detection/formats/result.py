@@ -22,6 +22,7 @@ class Result:
         height: of the picture in pixels.
         detections: boxes in pixels of the picture.
         frame: the number of the frame, from 0; None for an image.
+        time: of the frame, in seconds from the beginning; None for an image.
     """
 
     source: str
@@ -30,6 +31,7 @@ class Result:
     height: int
     detections: Detections
     frame: int | None = None
+    time: float | None = None
 
 
 @dataclass(frozen=True)
