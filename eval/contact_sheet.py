@@ -92,7 +92,7 @@ def _block(title: str, errors: Sequence[tuple[int, Error]]) -> NDArray[np.uint8]
     _write(block, title, (6, _TITLE - 11), 0.7)
     for place, (number, error) in enumerate(errors):
         top, left = _TITLE + place // _COLUMNS * height, place % _COLUMNS * _SIDE
-        picture = crop(error, read_image(error.path, upright=False), _SIDE - 4)
+        picture = crop(error, read_image(error.path, upright=error.upright), _SIDE - 4)
         block[top : top + _SIDE - 4, left : left + _SIDE - 4] = picture
         score = "" if error.score is None else f" s{error.score:.2f}"
         _write(block, f"{number}: h{error.height:.0f}{score}", (left + 2, top + _SIDE + 9), 0.42)

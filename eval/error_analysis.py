@@ -75,6 +75,7 @@ class Judged:
         hits: bool (n, m): where that is enough to find the face.
         found: intp (n,): for a kept detection the face that it found, FALSE_ALARM or IGNORED.
         kept: bool (n,): whether the score reaches the threshold.
+        upright: whether the boxes lie on the image turned as its EXIF orientation says; see ``read_image``.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Judged:
     hits: NDArray[np.bool_]
     found: NDArray[np.intp]
     kept: NDArray[np.bool_]
+    upright: bool = False
 
     @property
     def heights(self) -> NDArray[np.float64]:
@@ -108,6 +110,7 @@ class Error:
         score: of the detection; for a missed face, of the best detection that belongs to it; None where none does.
         overlap: IoU of the two; 0 where there is one alone.
         other: the detection that belongs to a missed face, the face nearest to a false alarm; None where there is none.
+        upright: whether the boxes lie on the image turned as its EXIF orientation says; see ``read_image``.
     """
 
     image: str
@@ -118,6 +121,7 @@ class Error:
     score: float | None
     overlap: float
     other: Box | None
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -279,6 +283,7 @@ def _error(
         None if detection is None else float(image.scores[detection]),
         0.0 if detection is None or face is None else float(image.overlap[detection, face]),
         other,
+        image.upright,
     )
 
 

@@ -46,6 +46,7 @@ class Panel:
         scores: float64 (n,).
         faces: float64 (m, 4), xyxy, the annotated faces.
         ignored: float64 (k, 4), xyxy, annotated boxes that do not count.
+        upright: whether the boxes lie on the image turned as its EXIF orientation says; see ``read_image``.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Panel:
     scores: NDArray[np.float64]
     faces: NDArray[np.float64]
     ignored: NDArray[np.float64]
+    upright: bool = False
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def draw_figure(path: PathLike, panels: Sequence[Panel], thresh: float) -> None:
     Raises:
         MediaError: an image cannot be read, or the figure cannot be written.
     """
-    images = [read_image(panel.path, upright=False) for panel in panels]
+    images = [read_image(panel.path, upright=panel.upright) for panel in panels]
     rows = rows_of([image.shape[1] / image.shape[0] for image in images])
     strips = []
     for row in rows:
@@ -197,7 +199,7 @@ def write_pictures(folder: PathLike, panels: Sequence[Panel], thresh: float) -> 
     def write(pair: tuple[Panel, Path]) -> None:
         panel, path = pair
         try:
-            rgb = read_image(panel.path, upright=False)
+            rgb = read_image(panel.path, upright=panel.upright)
         except MediaError:
             return  # told already, by the run that looked for faces in it
         write_image(path, annotate(panel, rgb, thresh))

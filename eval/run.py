@@ -55,12 +55,13 @@ class Run:
     ms_per_image: float
 
 
-def run_detector(subject: Subject, images: Mapping[str, Path]) -> Run:
+def run_detector(subject: Subject, images: Mapping[str, Path], *, upright: bool = False) -> Run:
     """Detect on every image. One that cannot be read is noted in ``problems``, and the others go on.
 
     Args:
         subject: the detector.
         images: the file of each image, by name.
+        upright: see ``read_image``; False for a benchmark whose annotations are of stored pixels.
 
     Raises:
         UsageError: no images, or none that can be read.
@@ -68,7 +69,15 @@ def run_detector(subject: Subject, images: Mapping[str, Path]) -> Run:
     if not images:
         raise UsageError("no images to evaluate")
     files = list(images.values())
-    found = detect_images(files, subject.make, subject.thresh, subject.nms, workers=subject.workers, label=subject.name)
+    found = detect_images(
+        files,
+        subject.make,
+        subject.thresh,
+        subject.nms,
+        workers=subject.workers,
+        label=subject.name,
+        upright=upright,
+    )
     return _collect(dict(zip(images, found, strict=True)))
 
 

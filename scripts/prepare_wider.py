@@ -11,6 +11,7 @@ for the .data file (``train = WIDER_train/list.txt``).
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,8 +51,10 @@ def prepare(root: Path, annotations: Path) -> tuple[int, int, int]:
 
 
 def _write(image: WiderImage, path: Path) -> tuple[int, int]:
-    height, width = read_image(path, upright=False).shape[:2]
-    faces, ignored = relative_boxes(image, (width, height))
+    stored, upright = read_image(path, upright=False), read_image(path)
+    height, width = stored.shape[:2]
+    # WIDER FACE annotates the stored pixels, label files are of the picture as it is seen.
+    faces, ignored = (turn(boxes, stored, upright) for boxes in relative_boxes(image, (width, height)))
     _write_boxes(sibling_path(path, "labels"), faces)
     if len(ignored):
         _write_boxes(sibling_path(path, "ignore"), ignored)
@@ -67,6 +70,24 @@ def relative_boxes(image: WiderImage, size: tuple[int, int]) -> tuple[NDArray[np
     boxes = xyxy_to_cxcywh(corners)
     seen = np.all(boxes[:, 2:] > 0, axis=1)
     return boxes[seen & ~image.invalid], boxes[seen & image.invalid]
+
+
+def turn(boxes: NDArray[np.float64], stored: NDArray[np.uint8], upright: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Boxes on the stored pixels -> the same on the picture that the EXIF orientation makes of them.
+
+    Args:
+        boxes: (n, 4), cx cy w h, relative.
+        stored: the picture as it lies in the file, (height, width, 3).
+        upright: the picture turned.
+    """
+    for swapped, down, right in itertools.product((False, True), repeat=3):
+        picture = stored.swapaxes(0, 1) if swapped else stored
+        if np.array_equal(picture[:: -1 if down else 1, :: -1 if right else 1], upright):
+            turned = boxes[:, [1, 0, 3, 2]] if swapped else boxes.copy()
+            turned[:, 0] = 1 - turned[:, 0] if right else turned[:, 0]
+            turned[:, 1] = 1 - turned[:, 1] if down else turned[:, 1]
+            return turned
+    raise AssertionError("an orientation is one of eight")
 
 
 def _write_boxes(path: Path, boxes: NDArray[np.float64]) -> None:

@@ -27,10 +27,11 @@ ROWS = (
     ("cli",),
 )
 #: Not even these, though they stand in a row above: what runs a program does not know how it was made, and an
-#: evaluation knows no kernels. Training has kernels of its own, compiled and written as those of the runtime.
+#: evaluation knows no kernels. Training has kernels of its own, compiled and written as those of the runtime, and
+#: reads its images where detection does.
 CLOSED = {
     "runtime": {"quantization"},
-    "training": {"export", "media", "bulk"},
+    "training": {"export", "bulk"},
     "eval": {"runtime", "export"},
 }
 #: Heavy libraries and the only places that import them.
@@ -39,6 +40,7 @@ CONFINED = {
     "numba": ("tinier_yolo/runtime/kernels/", "tinier_yolo/training/fused_kernels", "tinier_yolo/benchmark/peak.py"),
     "llvmlite": ("tinier_yolo/runtime/kernels/", "tinier_yolo/training/fused_kernels", "tinier_yolo/benchmark/peak.py"),
     "onnx": ("tinier_yolo/export/onnx.py",),
+    "av": ("tinier_yolo/media/pyav.py", "tinier_yolo/media/pyav_encoder.py"),
     "cv2": (
         "tinier_yolo/media/",
         "eval/",
@@ -46,7 +48,6 @@ CONFINED = {
         "tinier_yolo/detection/letterbox.py",
         "tinier_yolo/runtime/float_engine.py",
         "tinier_yolo/training/augment.py",
-        "tinier_yolo/training/dataset.py",
         "tinier_yolo/training/packed.py",
         "tinier_yolo/training/preview.py",
     ),

@@ -199,7 +199,7 @@ def evaluate_detector(
         TinierYoloError: no image can be read, or a file cannot be written.
     """
     others = read_compared(compare)
-    run = run_detector(subject, {name: sample.image for name, sample in samples.items()})
+    run = run_detector(subject, {name: sample.image for name, sample in samples.items()}, upright=True)
     images = {name: LabelledImage.of(samples[name], size) for name, size in run.sizes.items()}
     scales = {name: Letterbox.fit(i.size, network_size, letter_box).scale[1] for name, i in images.items()}
     found = [_result(name, image, run, scales[name]) for name, image in images.items()]
@@ -267,6 +267,7 @@ def _judged(image: LabelledImage, result: ImageResult, threshold: float) -> Judg
         is_hit(overlap),
         found.face,
         found.scores >= threshold,
+        upright=True,
     )
 
 
@@ -299,7 +300,15 @@ def _draw(
 def _panel(name: str, image: LabelledImage, result: ImageResult) -> Panel:
     found = result.matches
     # Pictures are JPEG files named after their images.
-    return Panel(name.removesuffix(".jpg"), image.sample.image, found.boxes, found.scores, image.faces, image.ignored)
+    return Panel(
+        name.removesuffix(".jpg"),
+        image.sample.image,
+        found.boxes,
+        found.scores,
+        image.faces,
+        image.ignored,
+        upright=True,
+    )
 
 
 def _corners(boxes: NDArray[np.float32], size: Size) -> NDArray[np.float64]:

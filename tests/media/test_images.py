@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tinier_yolo.errors import MediaError, OutputError
+from tinier_yolo.errors import MediaError, OutputError, TinierYoloWarning
 from tinier_yolo.media import images
 from tinier_yolo.media.images import read_image, write_image
 
@@ -110,7 +111,6 @@ def valid(suffix: str = ".jpg") -> bytes:
         ("text.jpg", b"Dear reader,\nthis is no image.\n", "not an image .*found text"),
         ("noise.jpg", bytes(range(200, 250)), "not an image .*found bytes c8 c9"),
         ("half.jpg", valid()[: len(valid()) // 2], "a truncated JPEG"),
-        ("no-end.jpg", valid()[:-2], "a truncated JPEG"),
         ("head.jpg", valid()[:20], "a truncated JPEG"),
         ("half.png", valid(".png")[:100], "a truncated PNG"),
         ("half.webp", valid(".webp")[:30], "not an image"),
@@ -171,3 +171,46 @@ def test_a_picture_beyond_the_format_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot encode"):
         write_image(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def noise(progressive: bool) -> bytes:
+    rgb = np.random.default_rng(1).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    return cv2.imencode(".jpg", rgb, (cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive)))[1].tobytes()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("tail", [b"", b"\0" * 20, b"\xff"])
+def test_a_jpeg_without_its_end_is_read_with_a_warning(progressive: bool, tail: bytes, tmp_path: Path) -> None:
+    whole = noise(progressive)
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    (tmp_path / "cut.jpg").write_bytes(whole[:-2] + tail)
+    with pytest.warns(TinierYoloWarning, match="cut.jpg: the JPEG lacks its end-of-image marker"):
+        found = read_image(tmp_path / "cut.jpg")
+    assert np.array_equal(found, read_image(tmp_path / "whole.jpg"))
+
+
+@pytest.mark.parametrize("missing", [12, 100, 1000])
+def test_a_jpeg_that_lacks_pixels_is_refused(missing: int, tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes(noise(progressive=False)[:-missing])
+    with pytest.raises(MediaError, match="a truncated JPEG: pixels are missing"):
+        read_image(tmp_path / "cut.jpg")
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".tiff", ".jp2", ".bmp", ".ppm", ".gif", ".avif"])
+def test_a_bomb_of_any_format_is_refused_before_it_is_decoded(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        data = cv2.imencode(suffix, corners())[1].tobytes()
+    except cv2.error:
+        pytest.skip(f"this OpenCV writes no {suffix}")
+    (tmp_path / "bomb").write_bytes(data)
+    monkeypatch.setattr(images, "MAX_PIXELS", 60 * 40 - 1)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(MediaError, match=r"too large .*found 60x40"):
+        read_image(tmp_path / "bomb")
+
+
+def test_an_image_comes_from_the_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(valid(".png"))))
+    assert np.array_equal(read_image("-"), corners()[..., ::-1])

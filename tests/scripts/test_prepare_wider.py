@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from scripts.prepare_wider import main, relative_boxes
+from scripts.prepare_wider import main, relative_boxes, turn
+from tests.media.test_images import UPRIGHT
 from tinier_yolo.datasets.labels import load_samples
 from tinier_yolo.datasets.wider import WIDER_ATTRIBUTES, WiderImage
 
@@ -47,3 +48,14 @@ def test_bad_input_is_one_line(wider: Path, capsys: pytest.CaptureFixture[str]) 
     assert main([str(wider / "WIDER_train" / "images"), str(wider / "gt.txt")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
     assert not (wider / "WIDER_train" / "list.txt").exists()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_are_turned_with_their_picture(orientation: int) -> None:
+    stored = np.random.default_rng(0).integers(0, 256, (20, 40, 3), dtype=np.uint8)
+    stored[5:10, 4:8] = 255
+    upright = UPRIGHT[orientation](stored)
+    box = np.array([[6 / 40, 7.5 / 20, 4 / 40, 5 / 20]])
+    (x, y, w, h) = (turn(box, stored, upright)[0] * ([upright.shape[1], upright.shape[0]] * 2)).round(6)
+    assert (upright[int(y - h / 2) : int(y + h / 2), int(x - w / 2) : int(x + w / 2)] == 255).all()
+    assert w * h == 20

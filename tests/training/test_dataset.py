@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tinier_yolo.datasets.labels import Sample, load_samples
-from tinier_yolo.errors import DataError
+from tinier_yolo.errors import MediaError
 from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.dataset import TrainingSet, ValidationSet, load_example
 from tinier_yolo.training.views import Views
@@ -70,7 +70,7 @@ def test_validation_is_letterboxed_with_its_boxes(samples: tuple[Sample, ...]) -
 def test_an_image_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no image")
     empty = np.zeros((0, 4), np.float32)
-    with pytest.raises(DataError, match=r"a\.jpg: cannot decode"):
+    with pytest.raises(MediaError, match=r"a\.jpg: not an image"):
         load_example(Sample(tmp_path / "a.jpg", empty, np.zeros(0, np.int32), empty))
 
 
@@ -83,3 +83,12 @@ def test_a_mosaic_shows_four_views(samples: tuple[Sample, ...]) -> None:
         for cx, cy, _, _ in example.truth.boxes * 128:
             # The discs are brighter than anything else.
             assert example.image[int(cy), int(cx)].min() > 150
+
+
+def test_a_photograph_is_turned_as_detection_turns_it(tmp_path: Path) -> None:
+    from tests.media.test_images import jpeg_with_orientation
+
+    (tmp_path / "phone.jpg").write_bytes(jpeg_with_orientation(np.full((40, 60, 3), 128, np.uint8), 6))
+    empty = np.zeros((0, 4), np.float32)
+    example = load_example(Sample(tmp_path / "phone.jpg", empty, np.zeros(0, np.int32), empty))
+    assert example.size == (40, 60)

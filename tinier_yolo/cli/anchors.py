@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     size = (args.size, args.size)
     for sample in tqdm(load_samples(data.train, len(data.class_names)), unit="image", leave=False, disable=None):
         if len(sample.boxes):
-            # As training reads it: the boxes lie on the stored pixels.
-            height, width = read_image(sample.image, upright=False).shape[:2]
+            # As training reads it.
+            height, width = read_image(sample.image).shape[:2]
             if args.of == "views":
                 truth = Boxes(sample.boxes, sample.class_ids, sample.ignored)
                 sizes.append(draw_view(truth, (width, height), size, how, rng).truth.boxes[:, 2:] * size)

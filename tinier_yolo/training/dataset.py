@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
@@ -16,7 +15,7 @@ from torch.utils.data import Dataset
 
 from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.detection.letterbox import Letterbox
-from tinier_yolo.errors import DataError
+from tinier_yolo.media.images import read_image
 from tinier_yolo.training.augment import Augmentation, Effects, Image, apply_effects, draw_effects, render
 from tinier_yolo.training.views import Boxes, View, Views, draw_view, join, mosaic_tiles, see
 
@@ -196,16 +195,12 @@ def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 def load_example(sample: Sample) -> Example:
-    """Read a sample's image.
+    """Read a sample's image, as detection does: its boxes are those of the upright picture.
 
     Raises:
-        DataError: the image cannot be decoded.
+        MediaError: the image cannot be decoded.
     """
-    image = cv2.imread(str(sample.image), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise DataError("cannot decode the image", path=sample.image)
-    rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-    return Example(rgb, Boxes(sample.boxes, sample.class_ids, sample.ignored))
+    return Example(read_image(sample.image), Boxes(sample.boxes, sample.class_ids, sample.ignored))
 
 
 def collate(examples: Sequence[Example]) -> Batch:
