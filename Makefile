@@ -49,5 +49,5 @@ $(VENV)/dev.stamp: pyproject.toml requirements.txt | $(BIN)/python
 
 .venv-opencv5/opencv5.stamp: Makefile pyproject.toml requirements.txt
 	$(PYTHON) -m venv .venv-opencv5
-	.venv-opencv5/bin/python -m pip --disable-pip-version-check install --quiet --editable . "opencv-python>=5" onnxruntime pytest pytest-timeout hypothesis
+	.venv-opencv5/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[video]" "opencv-python>=5" onnxruntime pytest pytest-timeout hypothesis
 	touch $@

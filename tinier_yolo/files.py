@@ -40,7 +40,7 @@ def atomic_write(path: PathLike, mode: str = "wb", *, durable: bool = True) -> I
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        _grant_default_permissions(temporary)
+        grant_default_permissions(temporary)
         Path(temporary).replace(target)
         temporary = None
     except OSError as error:
@@ -51,7 +51,8 @@ def atomic_write(path: PathLike, mode: str = "wb", *, durable: bool = True) -> I
                 Path(temporary).unlink()
 
 
-def _grant_default_permissions(path: str) -> None:
+def grant_default_permissions(path: PathLike) -> None:
+    """Give a private temporary file the permissions that ``open()`` would have given."""
     # mkstemp makes files private; what a user asked for gets what open() would have given.
     mask = os.umask(0)
     os.umask(mask)

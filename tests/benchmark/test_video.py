@@ -15,7 +15,7 @@ from tinier_yolo.benchmark.video import time_video
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.detection.detector import Detector, Prepared
 from tinier_yolo.errors import MediaError
-from tinier_yolo.media.video import VideoWriter
+from tinier_yolo.media.video_writer import VideoWriter
 
 NETWORK = Network.parse(small_ifq.CFG).resized(64, 32)
 

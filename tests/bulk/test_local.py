@@ -17,7 +17,8 @@ from tinier_yolo.bulk.local import Found, cores, detect_frames, detect_image, de
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import MediaError, UsageError
-from tinier_yolo.media.video import VideoReader, VideoWriter
+from tinier_yolo.media.video import VideoReader
+from tinier_yolo.media.video_writer import VideoWriter
 
 
 @pytest.fixture

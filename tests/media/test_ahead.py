@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-from tinier_yolo.media.ahead import read_ahead
+from tinier_yolo.media.ahead import read_ahead, read_together
 
 
 class Source:
@@ -159,3 +159,22 @@ def test_an_item_that_does_not_come_in_time_is_an_error_and_nobody_waits_for_the
     assert not ended.is_set()
     wakes.set()
     assert ended.wait(10)
+
+
+def test_several_are_read_together_and_an_error_ends_one_alone() -> None:
+    good, bad, other = Source(5), Source(2, ValueError("no more")), Source(7)
+    found: dict[int, list[object]] = {0: [], 1: [], 2: []}
+    for number, item in read_together([good.items(), bad.items(), other.items()]):
+        found[number].append(item)
+    assert found[0] == list(range(5))
+    assert found[2] == list(range(7))
+    assert found[1][:2] == [0, 1]
+    assert str(found[1][2]) == "no more"
+
+
+def test_leaving_ends_all_that_are_read_together() -> None:
+    several = [Source(1000), Source(1000), Source(1000)]
+    items = read_together([source.items() for source in several])
+    next(items)
+    items.close()
+    assert all(source.closed.wait(10) for source in several)

@@ -27,13 +27,13 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def labels(*arguments: str, skip: str | None = None) -> list[str]:
-    sources, problems = expand(arguments, skip)
+    sources, problems, _ = expand(arguments, skip)
     assert not problems
     return [source.label for source in sources]
 
 
 def problem(*arguments: str) -> str:
-    sources, (error,) = expand(arguments)
+    sources, (error,), _ = expand(arguments)
     assert not sources
     return str(error)
 
@@ -46,7 +46,7 @@ def test_a_folder_is_searched_in_order_without_hidden_files_and_the_output(tree:
 
 
 def test_names_are_relative_to_the_folder(tree: Path) -> None:
-    sources, _ = expand([str(tree / "photos")])
+    sources, _, _ = expand([str(tree / "photos")])
     assert [source.name for source in sources] == ["a.PNG", "b.jpg", "deep/er/c.jpeg", "out/b.jpg"]
 
 
@@ -69,7 +69,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tree: Path) -> None:
 
 def test_kinds(tree: Path) -> None:
     (tree / "7").touch()
-    sources, problems = expand(["0", "12", "7", "photos/deep/clip.mp4", "photos/b.jpg", "photos/notes.md"])
+    sources, problems, _ = expand(["0", "12", "7", "photos/deep/clip.mp4", "photos/b.jpg", "photos/notes.md"])
     assert not problems
     assert [source.kind for source in sources] == ["camera", "camera", "image", "video", "image", "image"]
     assert sources[1] == Source("camera", "12", "camera-12")
@@ -80,7 +80,7 @@ def test_a_list_may_have_blank_lines_and_any_line_ends(tree: Path) -> None:
     (tree / "lists" / "here.jpg").touch()
     text = "\ufeff../photos/b.jpg\r\n\r\n  here.jpg  \n\nphotos/a.PNG\r" + str(tree / "photos" / "deep" / "clip.mp4")
     (tree / "lists" / "list.txt").write_bytes(text.encode())
-    sources, problems = expand(["lists/list.txt"])
+    sources, problems, _ = expand(["lists/list.txt"])
     assert not problems
     # relative to the list, then to the working folder, absolute
     assert [source.label for source in sources] == [
@@ -118,6 +118,50 @@ def test_what_stands_for_nothing_is_a_problem(argument: str, expected: str, tree
 
 
 def test_problems_do_not_stop_the_others(tree: Path) -> None:
-    sources, problems = expand(["empty", "photos/b.jpg", "photos/*.gif"])
+    sources, problems, _ = expand(["empty", "photos/b.jpg", "photos/*.gif"])
     assert [source.label for source in sources] == ["photos/b.jpg"]
     assert len(problems) == 2
+
+
+def test_addresses_and_lists_of_streams(tree: Path) -> None:
+    (tree / "all.streams").write_text("# the entrance\nrtsp://host/one\n\nhttp://host:8080/two.mjpg\n")
+    sources, problems, _ = expand(["all.streams", "https://host/a/b.JPG?x=1", "rtsp://me:secret@host/3", "-"])
+    assert not problems
+    assert [source.kind for source in sources] == ["stream", "stream", "image", "stream", "image"]
+    assert sources[0] == Source("stream", "rtsp://host/one", "host_one.mp4")
+    assert sources[2].label == "https://host/a/b.JPG?x=1"
+    assert sources[4] == Source("image", "-", "stdin")
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("ftp://host/a.jpg", r"ftp://host/a.jpg: not an address that is read (expected rtsp://"),
+        ("http:///a.jpg", "an address without a host"),
+        ("http://[broken/a.jpg", "cannot look it up"),
+        ("none.streams", "a list of streams without any"),
+        ("s3\0.jpg", "cannot look it up"),
+    ],
+)
+def test_bad_addresses_are_problems(argument: str, expected: str, tree: Path) -> None:
+    (tree / "none.streams").write_text("# nothing\n")
+    if "\0" not in argument:
+        assert expected in problem(argument)
+
+
+def test_files_are_known_by_their_content(tree: Path) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(40)
+    for name, data, kind in (
+        ("picture", png, "image"),
+        ("picture.mp4", png, "image"),
+        ("film", b"\0\0\0\x18ftypisom" + bytes(40), "video"),
+        ("film.jpg", b"\x1a\x45\xdf\xa3" + bytes(40), "video"),
+        ("avif", b"\0\0\0\x18ftypavif" + bytes(40), "image"),
+        ("raw", b"\0\0\0\x01\x67" + bytes(40), "video"),
+        ("transport", (b"\x47" + bytes(187)) * 4, "video"),
+        ("unknown", b"hello", "image"),
+        ("unknown.264", b"hello", "video"),
+    ):
+        Path(name).write_bytes(data)
+        sources, _, _ = expand([name])
+        assert [source.kind for source in sources] == [kind], name

@@ -21,6 +21,7 @@ from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.detector import Detector, Prepared
 from tinier_yolo.errors import MediaError, PathLike
+from tinier_yolo.media.ahead import read_together
 from tinier_yolo.media.images import read_image
 from tinier_yolo.media.video import VideoReader
 
@@ -45,12 +46,14 @@ class Found:
         size: the picture's (width, height).
         seconds: how long ``detect`` took; of a frame without its letterbox, which was made ahead.
         rgb: the picture, uint8 (height, width, 3), if it was asked for.
+        time: of a frame, in seconds; None for an image.
     """
 
     detections: Detections
     size: tuple[int, int]
     seconds: float
     rgb: NDArray[np.uint8] | None = None
+    time: float | None = None
 
 
 def detect_image(
@@ -99,14 +102,43 @@ def detect_frames(
         MediaError: see ``VideoReader.each``.
         UsageError: see ``Detector.detect``.
     """
+    with closing(reader.stamped(_preparer(detector, keep))) as frames:
+        for frame in frames:
+            yield _found(frame, detector, thresh, nms)
 
-    def prepare(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8] | None, Prepared]:
-        return rgb if keep else None, detector.prepare(rgb)
 
-    with closing(reader.each(prepare)) as frames:
-        for rgb, prepared in frames:
-            found, seconds = _timed(detector, prepared, thresh, nms)
-            yield Found(found, prepared.letterbox.image_size, seconds, rgb)
+def detect_together(
+    readers: Sequence[VideoReader], detector: Detector, thresh: float = THRESH, nms: float = NMS, *, keep: bool = False
+) -> Generator[tuple[int, Found | MediaError]]:
+    """Detect in the frames of several streams as they come. Each is read in a thread of its own.
+
+    Yields:
+        The number of the reader and what was found, or why it ended.
+
+    Raises:
+        UsageError: see ``Detector.detect``.
+    """
+    with closing(read_together([reader.stamped(_preparer(detector, keep)) for reader in readers])) as frames:
+        for number, frame in frames:
+            if isinstance(frame, MediaError):
+                yield number, frame
+            elif isinstance(frame, BaseException):
+                raise frame
+            else:
+                yield number, _found(frame, detector, thresh, nms)
+
+
+_Ready = tuple[NDArray[np.uint8] | None, Prepared]
+
+
+def _preparer(detector: Detector, keep: bool) -> Callable[[NDArray[np.uint8]], _Ready]:
+    return lambda rgb: (rgb if keep else None, detector.prepare(rgb))
+
+
+def _found(frame: tuple[float, _Ready], detector: Detector, thresh: float, nms: float) -> Found:
+    moment, (rgb, prepared) = frame
+    found, seconds = _timed(detector, prepared, thresh, nms)
+    return Found(found, prepared.letterbox.image_size, seconds, rgb, moment)
 
 
 def detect_images(
@@ -117,8 +149,9 @@ def detect_images(
     *,
     workers: int | None = None,
     label: str = "detect",
+    upright: bool = True,
 ) -> list[Found | MediaError]:
-    """Detect in image files on several threads, each with a detector of its own; images are taken as they are stored.
+    """Detect in image files on several threads, each with a detector of its own.
 
     Args:
         files: the images.
@@ -127,6 +160,7 @@ def detect_images(
         nms: see ``Detector.detect``.
         workers: threads; as many as cores if None. Kernels, OpenCV and image decoding release the interpreter's lock.
         label: what the progress bar says.
+        upright: turn images as their EXIF orientation says; see ``read_image``.
 
     Returns:
         What was found in each file, in their order, or why it could not be read.
@@ -139,7 +173,7 @@ def detect_images(
     def detect(path: Path) -> Found | MediaError:
         detector = detectors.get()
         try:
-            return detect_image(path, detector, thresh, nms, upright=False)
+            return detect_image(path, detector, thresh, nms, upright=upright)
         except MediaError as error:
             return error
         finally:

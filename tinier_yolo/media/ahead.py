@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -54,6 +54,45 @@ def read_ahead(items: Generator[Item], depth: int, timeout: float | None = None)
             thread.join()
 
 
+def read_together(several: Sequence[Generator[Item]]) -> Generator[tuple[int, Item | BaseException]]:
+    """The items of several generators as they come, each made in a thread of its own; none waits for another.
+
+    Yields:
+        The number of a generator and an item of it, or the error that ended it.
+    """
+    waiting: queue.Queue[tuple[int, Item | _End]] = queue.Queue(1)
+    stopped = threading.Event()
+    for number, items in enumerate(several):
+        own = _Tagged(number, waiting, stopped)
+        threading.Thread(target=_pump, args=(items, own, stopped), daemon=True).start()
+    running = len(several)
+    try:
+        while running:
+            number, item = waiting.get()
+            if not isinstance(item, _End):
+                yield number, item
+                continue
+            running -= 1
+            if item.error is not None:
+                yield number, item.error
+    finally:
+        stopped.set()  # The threads are not waited for, as a stream may hang.
+
+
+class _Tagged(Generic[Item]):
+    """The end of a shared queue into which one generator's items go."""
+
+    def __init__(self, number: int, shared: queue.Queue[tuple[int, Item | _End]], stopped: threading.Event) -> None:
+        self._number, self._shared, self._stopped = number, shared, stopped
+
+    def put(self, item: Item | _End) -> None:
+        # Of several that wait, nobody knows how many would have to be let through at the end.
+        while not self._stopped.is_set():
+            with suppress(queue.Full):
+                self._shared.put((self._number, item), timeout=0.1)
+                return
+
+
 def _next(waiting: queue.Queue[Item | _End], timeout: float | None) -> Item | _End:
     try:
         return waiting.get(timeout=timeout)
@@ -61,7 +100,7 @@ def _next(waiting: queue.Queue[Item | _End], timeout: float | None) -> Item | _E
         raise TimeoutError(f"nothing within {timeout} s") from None
 
 
-def _pump(items: Generator[Item], waiting: queue.Queue[Item | _End], stopped: threading.Event) -> None:
+def _pump(items: Generator[Item], waiting: queue.Queue[Item | _End] | _Tagged[Item], stopped: threading.Event) -> None:
     error: BaseException | None = None
     try:
         with closing(items):

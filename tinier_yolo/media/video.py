@@ -1,67 +1,52 @@
-"""Video files and cameras: frames in, an mp4 out."""
+"""Video files, streams and cameras: frames in, each with its time."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Generator
-from contextlib import closing, suppress
-from pathlib import Path
-from types import TracebackType
+from contextlib import closing
+from importlib.util import find_spec
 from typing import Self, TypeVar
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from tinier_yolo.errors import MediaError, OutputError, PathLike
+from tinier_yolo.errors import MediaError, PathLike
+from tinier_yolo.media.addresses import is_address, shown
 from tinier_yolo.media.ahead import read_ahead
-from tinier_yolo.media.opencv import quiet
+from tinier_yolo.media.captures import Capture, Frame, OpenCVCapture, check_file
 
-#: Used where a camera or a file does not say, or says nonsense.
-DEFAULT_FPS = 25.0
-#: Seconds that a camera may take for a frame.
+#: Seconds that a camera or a stream may take for a frame.
 CAMERA_TIMEOUT = 10.0
 #: Frames of a file that wait for their reader: enough to even out what takes long now and then; memory for each.
 FRAMES_AHEAD = 3
 
-Frame = NDArray[np.uint8]
 Made = TypeVar("Made")
 
 
 class VideoReader:
-    """The frames of a video file or a camera; a context manager.
+    """The frames of a video file, a stream or a camera; a context manager.
+
+    Files and streams are read by PyAV where it is installed, by OpenCV otherwise, which also reads the cameras.
 
     Args:
-        source: the path of a file, or the number of a camera.
-        timeout: seconds to wait for a frame of a camera.
+        source: the path of a file, an address such as ``rtsp://host/path``, or the number of a camera.
+        timeout: seconds to wait for a frame of a camera or a stream.
 
     Attributes:
-        fps: frames a second, as the source says.
-        frame_count: frames of a file, as its header says, so only about right; None for a camera.
+        fps: frames a second, as the source says, or as its time stamps do.
+        frame_count: frames of a file, as its header says, so only about right; None where it says nothing.
 
     Raises:
-        MediaError: the file is missing or no video, or the camera is not there.
+        MediaError: the file is missing or no video, the camera is not there, or OpenCV would give black frames.
     """
 
     def __init__(self, source: PathLike | int, timeout: float = CAMERA_TIMEOUT) -> None:
-        self._camera = isinstance(source, int)
-        self._label = f"camera {source}" if isinstance(source, int) else str(source)
+        self._label = f"camera {source}" if isinstance(source, int) else shown(os.fspath(source))
+        self._live = isinstance(source, int) or is_address(os.fspath(source))
         self._timeout = timeout
         self._reading = False
-        if not isinstance(source, int):
-            _check_file(Path(source))
-        with quiet():
-            self._capture = cv2.VideoCapture()
-            # A number beyond any camera's is an error of its own in OpenCV's binding.
-            with suppress(cv2.error):
-                self._capture.open(source if isinstance(source, int) else str(source))
-        if not self._capture.isOpened():
-            problem = "no such camera, or it is in use" if self._camera else "not a video that OpenCV reads"
-            raise MediaError(problem, path=self._label)
-        self.fps = _plausible_fps(self._capture.get(cv2.CAP_PROP_FPS))
-        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.frame_count = int(count) if not self._camera and count > 0 else None
+        if not isinstance(source, int) and not self._live:
+            check_file(source)
+        self._capture = _open(source, self._label, timeout)
+        self.fps, self.frame_count = self._capture.fps, self._capture.frame_count
 
     def __enter__(self) -> Self:
         return self
@@ -71,12 +56,23 @@ class VideoReader:
         if not self._reading:
             self._capture.release()
 
+    @property
+    def damage(self) -> str:
+        """What could not be decoded so far, in words; empty for a source in good order."""
+        return self._capture.damage
+
     def frames(self) -> Generator[Frame]:
         """Each frame, RGB uint8 (height, width, 3); see :meth:`each`."""
         return self.each(lambda rgb: rgb)
 
     def each(self, prepare: Callable[[Frame], Made]) -> Generator[Made]:
-        """What ``prepare`` makes of each frame, to the end of the file or until the camera stops; once.
+        """What ``prepare`` makes of each frame, without the times; see :meth:`stamped`."""
+        with closing(self.stamped(prepare)) as made:
+            for _, item in made:
+                yield item
+
+    def stamped(self, prepare: Callable[[Frame], Made]) -> Generator[tuple[float, Made]]:
+        """The time of each frame in seconds and what ``prepare`` makes of it, to the end; once.
 
         Frames are decoded and prepared in a thread, those of a file a few ahead of the caller. Close the generator to
         stop before the end.
@@ -91,99 +87,48 @@ class VideoReader:
         self._reading = True
         # A read of a camera that has gone to sleep may never return and cannot be cancelled, hence the timeout. Of its
         # frames one waits, so that the picture lags but little.
-        depth, timeout = (1, self._timeout) if self._camera else (FRAMES_AHEAD, None)
+        depth, timeout = (1, self._timeout) if self._live else (FRAMES_AHEAD, None)
         try:
-            with closing(read_ahead(self.one_by_one(prepare), depth, timeout)) as made:
+            with closing(read_ahead(self._in_turn(prepare), depth, timeout)) as made:
                 yield from made
         except TimeoutError:
             raise MediaError("no frame", path=self._label, expected=f"one within {self._timeout:g} s") from None
 
     def one_by_one(self, prepare: Callable[[Frame], Made]) -> Generator[Made]:
-        """The same in the caller's thread: nothing is done ahead, and a camera is waited for without end.
+        """As :meth:`each`, in the caller's thread: nothing is done ahead, and a camera is waited for without end.
 
         Raises:
             MediaError: not a single frame comes.
         """
-        number, bgr = 0, None
+        with closing(self._in_turn(prepare)) as made:
+            for _, item in made:
+                yield item
+
+    def _in_turn(self, prepare: Callable[[Frame], Made]) -> Generator[tuple[float, Made]]:
+        self._reading = True
+        number = 0
         try:
-            while True:
-                with quiet():
-                    # Into the memory of the frame before, as nobody else has it: fresh memory costs time for its pages.
-                    ok, bgr = self._capture.read(bgr)
-                if not ok:
-                    break
-                yield prepare(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8))
+            while (frame := self._capture.read()) is not None:
+                yield frame.time, prepare(frame.rgb)
                 number += 1
         finally:
             self._capture.release()
         if not number:
-            raise MediaError("opens but gives no frame", path=self._label)
+            raise MediaError("opens but gives no frame", path=self._label, found=self._capture.damage or None)
 
 
-class VideoWriter:
-    """An mp4 file, written to a temporary sibling and renamed when it is whole; a context manager.
-
-    Leaving it with an exception removes what was written, but for Ctrl-C, which ends the video where it is.
-
-    Args:
-        path: the file, ending in ``.mp4``; its folder is made.
-        fps: frames a second.
-        size: (width, height) of the frames.
-
-    Raises:
-        OutputError: OpenCV cannot write the video, or the file system refuses.
-    """
-
-    def __init__(self, path: PathLike, fps: float, size: tuple[int, int]) -> None:
-        self._path, self._size = Path(path), size
-        self._temporary = self._path.with_name(f".{self._path.stem}.{os.getpid()}.tmp.mp4")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError("cannot write", path=path, found=error.strerror) from error
-        with quiet():
-            self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-        if not self._writer.isOpened():
-            self._temporary.unlink(missing_ok=True)
-            raise OutputError("OpenCV cannot write the video", path=path, found=f"{size[0]}x{size[1]} at {fps:g} fps")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write(self, rgb: Frame) -> None:
-        """Append a frame, RGB uint8 (height, width, 3).
-
-        Raises:
-            OutputError: it is not of the video's size.
-        """
-        if (rgb.shape[1], rgb.shape[0]) != self._size:
-            raise OutputError(
-                "the size of the frames changes", path=self._path, expected=self._size, found=rgb.shape[1::-1]
-            )
-        self._writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._writer.release()
-        try:
-            if kind is None or issubclass(kind, KeyboardInterrupt):
-                self._temporary.replace(self._path)
-            else:
-                self._temporary.unlink(missing_ok=True)
-        except OSError as problem:
-            raise OutputError("cannot write", path=self._path, found=problem.strerror) from problem
+def has_pyav() -> bool:
+    """Whether PyAV is installed."""
+    return find_spec("av") is not None
 
 
-def _check_file(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise MediaError("cannot read the video", path=path, found=error.strerror) from error
-    if empty:
-        raise MediaError("an empty file, not a video", path=path)
+def _open(source: PathLike | int, label: str, timeout: float) -> Capture:
+    if isinstance(source, int):
+        return OpenCVCapture(source, label)
+    name = os.fspath(source)
+    if has_pyav():
+        from tinier_yolo.media.pyav import PyAVCapture
 
-
-def _plausible_fps(fps: float) -> float:
-    return fps if math.isfinite(fps) and 0.1 <= fps <= 1000 else DEFAULT_FPS
+        return PyAVCapture(name, label, timeout)
+    # An absolute path is no address, whatever colons are in it.
+    return OpenCVCapture(name if is_address(name) else os.path.abspath(name), label)  # noqa: PTH100
