@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from tinier_yolo.errors import OutputError, PathLike
+from tinier_yolo.errors import OutputError, PathLike, printable
 
 #: A part of a path is no longer on any file system in use.
 MAX_NAME_BYTES = 255
@@ -71,10 +71,8 @@ class OutputFolder:
         Returns:
             A relative path without a suffix: that of ``name``, or with ``-2``, ``-3``, ... where it is taken.
         """
-        path = _relative(name)
-        stem = _relative(path.with_suffix("").as_posix())
-        room = MAX_NAME_BYTES - max((len(suffix.encode()) for suffix in suffixes), default=0)
-        first = free = _shortened(stem, room)
+        room = _room(suffixes)
+        first = free = PurePosixPath(self.own_name(name, *suffixes))
         # Compared without case: some file systems do.
         key = str(first).casefold()
         while not self._is_free(free, suffixes):
@@ -83,6 +81,11 @@ class OutputFolder:
             free = _numbered(first, self._last[key], room)
         self._taken.add(str(free).casefold())
         return str(free)
+
+    @staticmethod
+    def own_name(name: str, *suffixes: str) -> str:
+        """What :meth:`claim` makes of a name that nobody else has."""
+        return str(_shortened(_relative(_relative(name).with_suffix("").as_posix()), _room(suffixes)))
 
     def path(self, stem: str, suffix: str) -> Path:
         """The file of a claimed name."""
@@ -95,8 +98,8 @@ class OutputFolder:
 
 
 def _relative(name: str) -> PurePosixPath:
-    # A name that is not UTF-8 comes with surrogates, which no text file takes.
-    path = PurePosixPath(name.encode("utf-8", "backslashreplace").decode().replace("\0", ""))
+    # Bytes that are no UTF-8 come as surrogates, which no text file takes; a line end would forge a record.
+    path = PurePosixPath(printable(name.replace("\0", "")))
     parts = [part for part in path.parts if part not in ("..", path.anchor)]
     return PurePosixPath(*(parts or ["_"]))
 
@@ -105,6 +108,10 @@ def _shortened(path: PurePosixPath, room: int) -> PurePosixPath:
     # Every part as long as a file system takes it, the last one with room for what follows.
     limits = [MAX_NAME_BYTES] * (len(path.parts) - 1) + [room]
     return PurePosixPath(*map(_cut, path.parts, limits))
+
+
+def _room(suffixes: tuple[str, ...]) -> int:
+    return MAX_NAME_BYTES - max((len(suffix.encode()) for suffix in suffixes), default=0)
 
 
 def _cut(part: str, limit: int) -> str:

@@ -13,7 +13,7 @@ import pytest
 from tests import small_ifq
 from tinier_yolo.cli import bench, main
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.media.video import VideoWriter
+from tinier_yolo.media.video_writer import VideoWriter
 
 Run = pytest.CaptureFixture[str]
 

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +20,8 @@ from tests import red_detector
 from tinier_yolo.cli import detect, main
 from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.media.images import read_image, write_image
-from tinier_yolo.media.video import VideoReader, VideoWriter
+from tinier_yolo.media.video import VideoReader
+from tinier_yolo.media.video_writer import VideoWriter
 
 Run = pytest.CaptureFixture[str]
 
@@ -68,7 +71,9 @@ def test_messages_go_to_stderr(model: list[str], capsys: Run) -> None:
     assert main(["detect", "a.png", *model]) == 0
     assert capsys.readouterr().err == "pictures: 1, detections: 1; drawn into out\n"
     assert main(["detect", "a.png", "a.png", *model, "--no-save"]) == 0
-    assert re.fullmatch(r"pictures: 2, detections: 2, \d+\.\d frames/s\n", capsys.readouterr().err)
+    told, counts = capsys.readouterr().err.splitlines()
+    assert told == "tinier-yolo: a.png: written as a-2, as a is taken"
+    assert re.fullmatch(r"pictures: 2, detections: 2, \d+\.\d frames/s", counts)
 
 
 def test_no_save_writes_nothing(model: list[str], capsys: Run) -> None:
@@ -112,7 +117,7 @@ def test_a_video_that_ends_early_is_told_of(model: list[str], capsys: Run) -> No
     Path("half.avi").write_bytes(data[: len(data) // 2])
     assert main(["detect", "whole.avi", *model, "--no-save"]) == 0
     assert "ends early" not in capsys.readouterr().err
-    assert main(["detect", "half.avi", *model, "--no-save"]) == 0
+    assert main(["detect", "half.avi", *model, "--no-save"]) == 1
     captured = capsys.readouterr()
     assert 10 < len(captured.out.splitlines()) < 25
     assert "half.avi: the video ends early, after" in captured.err
@@ -260,7 +265,7 @@ class Camera:
 
 def test_ctrl_c_ends_a_camera(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(cv2, "VideoCapture", Camera)
+        patch.setattr("tinier_yolo.media.captures._open", lambda *_: Camera())
         assert main(["detect", "0", *model, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert 1 <= len(found) <= 4
@@ -314,3 +319,131 @@ def test_bad_options_are_bad_usage(options: list[str], capsys: Run) -> None:
         main(["detect", *sources, *options])
     assert caught.value.code == 2
     assert "usage: tinier-yolo detect" in capsys.readouterr().err
+
+
+def start(*arguments: str, **streams: Any) -> subprocess.Popen[str]:
+    """The command line in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(detect.__file__).parents[2])}
+    command = [sys.executable, "-m", "tinier_yolo", "detect", *arguments]
+    return subprocess.Popen(command, text=True, env=environment, stderr=subprocess.PIPE, **streams)
+
+
+def test_sigterm_leaves_whole_files(model: list[str]) -> None:
+    clip("clip.mp4", frames=600)
+    with Path("found.json").open("w") as file:
+        process = start("clip.mp4", *model, "--format", "json", stdout=file)
+        while process.poll() is None and Path("found.json").stat().st_size < 4096:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate()
+    if process.returncode != 0:  # It may have been quicker.
+        assert process.returncode == 128 + signal.SIGTERM
+        assert error.endswith("terminated\n")
+    frames = len(json.loads(Path("found.json").read_text()))
+    assert frames > 10
+    assert files("out") == ["clip.mp4"]
+    with VideoReader("out/clip.mp4") as reader:
+        assert abs(len(list(reader.frames())) - frames) <= 1
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_closed_standard_streams(closed: int, model: list[str]) -> None:
+    photo("a.png")
+    process = start("a.png", *model, stdout=subprocess.PIPE, preexec_fn=lambda: os.close(closed))
+    output, error = process.communicate()
+    assert process.returncode == (1 if closed == 1 else 0)
+    assert output.count("\n") == (0 if closed == 1 else 1)
+    assert "Traceback" not in error
+    assert ("standard output: Bad file descriptor" in error) == (closed == 1)
+
+
+def test_libraries_write_nothing_of_their_own(model: list[str]) -> None:
+    photo("a.jpg")
+    data = Path("a.jpg").read_bytes()
+    # libjpeg warns of bytes between the pixels and the end.
+    Path("a.jpg").write_bytes(data[:-2] + b"\1\2\3" + data[-2:])
+    process = start("a.jpg", *model, "--no-save", stdout=subprocess.PIPE)
+    _, error = process.communicate()
+    assert error == "pictures: 1, detections: 1\n"
+
+
+def test_an_image_comes_from_the_standard_input(model: list[str]) -> None:
+    photo("a.png")
+    with Path("a.png").open("rb") as file:
+        process = start("-", *model, stdin=file, stdout=subprocess.PIPE)
+        output, _ = process.communicate()
+    assert json.loads(output)["source"] == "-"
+    assert files("out") == ["stdin.png"]
+
+
+def test_a_full_disk_fails_and_leaves_no_video(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    clip("clip.mp4")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))
+    try:
+        assert main(["detect", "clip.mp4", *model]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "clip.mp4: " in capsys.readouterr().err
+    assert files("out") == []
+
+
+def test_frames_have_times(model: list[str], capsys: Run) -> None:
+    clip("clip.mp4", fps=12.5)
+    assert main(["detect", "clip.mp4", *model, "--no-save"]) == 0
+    assert [line["time"] for line in lines(capsys)] == pytest.approx([number / 12.5 for number in range(6)])
+
+
+@pytest.mark.parametrize("sources", [["images/*/*.png"], ["images/1--Zoo/a.png", "images/2--Sea/a.png"], ["images"]])
+def test_wider_files_keep_the_event(sources: list[str], model: list[str]) -> None:
+    photo("images/1--Zoo/a.png")
+    photo("images/2--Sea/a.png")
+    assert main(["detect", *sources, *model, "--format", "wider", "--no-save", "--out", "found"]) == 0
+    assert files("found") == ["1--Zoo/a.txt", "2--Sea/a.txt"]
+
+
+def test_files_of_one_stem_are_told_of(model: list[str], capsys: Run) -> None:
+    for suffix in ("png", "bmp", "jpg", "webp", "ppm"):
+        photo(f"a.{suffix}")
+    assert main(["detect", "a.png", "a.bmp", "a.jpg", "a.webp", "a.ppm", *model, "--format", "yolo", "--no-save"]) == 0
+    assert files("out") == ["a-2.txt", "a-3.txt", "a-4.txt", "a-5.txt", "a.txt", "classes.txt"]
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "tinier-yolo: a.bmp: written as a-2, as a is taken"
+    assert told[3] == "tinier-yolo: 4 sources have another name in the output than their own"
+
+
+@pytest.mark.parametrize("form", ["csv", "fddb"])
+def test_a_name_forges_no_record_and_obeys_no_terminal(form: str, model: list[str], capsys: Run) -> None:
+    photo("a.png")
+    Path("a.png").rename("=\x1b[2J\nb.png")
+    assert main(["detect", "=\x1b[2J\nb.png", *model, "--format", form]) == 0
+    output, error = capsys.readouterr()
+    assert "\x1b" not in output + error
+    assert len(output.splitlines()) == (2 if form == "csv" else 3)
+    assert "=\\x1b[2J\\nb.png" in files("out")
+    if form == "csv":
+        assert output.splitlines()[1].startswith("./=")
+
+
+def test_pictures_that_are_not_read_are_told_of(model: list[str], capsys: Run) -> None:
+    photo("photos/a.png")
+    for name in ("b.HEIC", "c.heic", "d.mp4"):
+        (Path("photos") / name).write_bytes(b"")
+    assert main(["detect", "photos", *model, "--no-save"]) == 0
+    expected = "photos: left out 2 HEIC (not read: convert to JPEG) and 1 video (name them, or 'FOLDER/*.mp4')"
+    assert expected in capsys.readouterr().err
+    Path("photos/a.png").unlink()
+    assert main(["detect", "photos", *model, "--no-save"]) == 2
+    assert "a folder without images (expected files such as .jpg or .png, found 2 HEIC" in capsys.readouterr().err
+
+
+def test_several_streams_are_followed_at_once(model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.media.test_streams import FakeStream
+
+    captures = {f"rtsp://host/{number}": FakeStream([frames], frames) for number, frames in enumerate((3, 5))}
+    monkeypatch.setattr("tinier_yolo.media.video._open", lambda source, *_: captures[source])
+    Path("all.streams").write_text("rtsp://host/0\nrtsp://host/1\n")
+    assert main(["detect", "all.streams", *model, "--no-save"]) == 0
+    sources = [line["source"] for line in lines(capsys)]
+    assert sorted(sources) == ["rtsp://host/0"] * 3 + ["rtsp://host/1"] * 5

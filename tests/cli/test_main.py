@@ -47,7 +47,7 @@ def test_a_full_disk_under_stdout_is_one_line(root: Path) -> None:
     command = [sys.executable, "-m", "tinier_yolo", "summary", "cfg/ifq-tinier-yolo-face.cfg"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, cwd=root, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (1, "tinier-yolo: [Errno 28] No space left on device\n")
+    assert (done.returncode, done.stderr) == (1, "tinier-yolo: standard output: No space left on device\n")
 
 
 def test_the_module_runs(root: Path) -> None:

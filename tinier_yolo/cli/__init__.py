@@ -14,11 +14,12 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from tinier_yolo import __version__
-from tinier_yolo.errors import TinierYoloError, TinierYoloWarning
+from tinier_yolo.cli.process import Terminated, ended_by_signals, open_standard_streams, silent_libraries
+from tinier_yolo.errors import TinierYoloError, TinierYoloWarning, printable
 
 #: Verb -> what it does, as the overview shows it.
 VERBS = {
@@ -34,6 +35,7 @@ VERBS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0 fine, 1 a run that failed, 2 bad usage or bad input."""
+    open_standard_streams()
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in argv if not word.startswith("-")), None)
     parser = _parser(verb)
@@ -41,6 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.run is None:
         parser.print_help()
         return 2
+    with ExitStack() as around:
+        if not args.debug:
+            around.enter_context(silent_libraries())
+        around.enter_context(ended_by_signals())
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         with warnings.catch_warnings():
             _tell_warnings()
@@ -60,9 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What no module has foreseen: the disk under stdout is full, say.
         if args.debug:
             traceback.print_exc()
-        print(f"tinier-yolo: {error}", file=sys.stderr)
+        where = printable(os.fsdecode(error.filename)) if error.filename else "standard output"
+        print(f"tinier-yolo: {where}: {error.strerror or error}", file=sys.stderr)
         _abandon_stdout()
         return 1
+    except Terminated as end:
+        print("tinier-yolo: terminated", file=sys.stderr)
+        return 128 + end.number
     except KeyboardInterrupt:
         print("tinier-yolo: interrupted", file=sys.stderr)
         return 130

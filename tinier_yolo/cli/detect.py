@@ -8,13 +8,13 @@ import sys
 import time
 import traceback
 from contextlib import ExitStack, closing
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Self
 
 from tinier_yolo.cli.options import size
 from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.detection.formats import FORMATS
-from tinier_yolo.errors import TinierYoloError
+from tinier_yolo.errors import MediaError, TinierYoloError, printable
 from tinier_yolo.shipped import default_model
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tinier_yolo.media.display import Window
     from tinier_yolo.media.sources import Source
     from tinier_yolo.media.video import VideoReader
+    from tinier_yolo.media.video_writer import VideoWriter
     from tinier_yolo.output_folder import OutputFolder
 
     Picture = NDArray[np.uint8]
@@ -34,18 +35,25 @@ _EPILOG = """
 Results go to stdout (json: one document; jsonl: a line for each picture; csv: a row for each detection; fddb: FDDB's
 records) or into the folder --out (yolo: NAME.txt, labels as Darknet reads them, and classes.txt; wider:
 EVENT/NAME.txt). Pictures and videos with the boxes drawn go into --out, unless --no-save is given; folders below a
-folder are kept, and a second file of the same name becomes NAME-2. Progress and messages go to stderr.
+folder are kept, and a second file of the same name becomes NAME-2, which is said. Progress and messages go to stderr.
+
+A stream is followed until Ctrl-C, and connected again when it breaks off; streams that are named one after the other
+are followed at once. PyAV (pip install av) adds: interlaced videos and those of browsers are read, and
+what is written is H.264 with the sound of the source.
 
 Exit code: 0 fine; 1 some sources failed, the others are done; 2 nothing could be done, or bad usage. Ctrl-C ends a
 camera; what was written until then is whole.
 """
 _SOURCES = """images, folders (searched to any depth), patterns such as 'photos/**/*.jpg', .txt files that list images,
-video files, or the number of a camera"""
+videos, rtsp://, http:// and https:// addresses, .streams files that list them, - for an image on stdin, or the number
+of a camera"""
 #: Picture formats that a source's own suffix may keep; others are written as PNG.
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 #: A video that gives less than this part of the frames that its header promises ends early.
 _MOST = 0.9
+#: Sources with another name than their own that are told of one by one; the others are counted.
+_TOLD = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from tinier_yolo.output_folder import OutputFolder
 
     check_thresholds(args.thresh, args.nms)
-    sources, problems = expand(args.sources, skip=args.out)
+    sources, problems, notes = expand(args.sources, skip=args.out)
     # Beside YOLO's labels stands classes.txt.
     reserved = ("classes",) if args.format == "yolo" else ()
     output = OutputFolder(args.out, [*args.sources, *(source.label for source in sources)], reserved)
@@ -94,15 +102,28 @@ def run(args: argparse.Namespace) -> int:
         detector = Detector.load(args.model or default_model(), args.cfg, args.size, args.threads, names)
     for problem in problems:
         report(problem, args.debug)
+    for note in notes:
+        print(f"tinier-yolo: {printable(note)}", file=sys.stderr)
     if not sources:
         return 2
     with _Session(args, detector, output, len(sources)) as session:
-        for source in sources:
-            if not session.process(source):
+        for together in _groups(sources):
+            if not session.process(together):
                 break
     if session.pictures == 0:
         return 2
     return 1 if problems or session.failures else 0
+
+
+def _groups(sources: list[Source]) -> list[list[Source]]:
+    """Streams that follow each other are read together, all else one by one."""
+    groups: list[list[Source]] = []
+    for source in sources:
+        if source.kind == "stream" and groups and groups[-1][0].kind == "stream":
+            groups[-1].append(source)
+        else:
+            groups.append([source])
+    return groups
 
 
 class _Session:
@@ -112,6 +133,7 @@ class _Session:
         pictures: images and frames that are done.
         faces: detections in them.
         failures: sources that failed.
+        saves: whether pictures and videos are written.
     """
 
     def __init__(self, args: argparse.Namespace, detector: Detector, output: OutputFolder, sources: int) -> None:
@@ -120,11 +142,12 @@ class _Session:
         from tinier_yolo.detection.formats.result import Target
         from tinier_yolo.detection.formats.writers import open_writer
 
-        self.pictures = self.faces = self.failures = 0
+        self.pictures = self.faces = self.failures = self._renamed = 0
         self._args, self._detector, self._output = args, detector, output
         self._thresholds = args.thresh, args.nms
         self._window = _open_window() if args.show else None
-        self._draws = self._window is not None or not args.no_save
+        self.saves = not args.no_save
+        self._draws = self._window is not None or self.saves
         if isinstance(sys.stdout, io.TextIOWrapper):
             # Names that the terminal's encoding cannot express are no reason to stop.
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -142,36 +165,44 @@ class _Session:
         self._writer.close()
         if self._window:
             self._window.close()
+        if self._renamed > _TOLD:
+            self.tell(f"{self._renamed} sources have another name in the output than their own")
         if self.pictures:
             counts = f"pictures: {self.pictures}, detections: {self.faces}"
             # Of the first picture most is the start of the program.
             rate = (self.pictures - 1) / (time.perf_counter() - self._start)
             speed = f", {rate:.1f} frames/s" if self.pictures > 1 else ""
-            saved = "" if self._args.no_save else f"; drawn into {self._output.folder}"
+            saved = f"; drawn into {printable(str(self._output.folder))}" if self.saves else ""
             print(f"{counts}{speed}{saved}", file=sys.stderr)
 
-    def process(self, source: Source) -> bool:
-        """Detect in one source and report what is wrong with it; False where the user wants no more."""
+    def process(self, sources: list[Source]) -> bool:
+        """Detect in a source, or in several streams at once, and report what is wrong; False for no more."""
+        source = sources[0]
         try:
+            if source.kind == "stream":
+                return self._streams(sources)
             return self._image(source) if source.kind == "image" else self._video(source)
         except TinierYoloError as problem:
-            self.failures += 1
-            self._bar.clear()
-            report(problem, self._args.debug)
+            self._fail(problem)
             return True
+
+    def _fail(self, problem: TinierYoloError) -> None:
+        self.failures += 1
+        self._bar.clear()
+        report(problem, self._args.debug)
 
     def _image(self, source: Source) -> bool:
         from tinier_yolo.bulk.local import detect_image
         from tinier_yolo.media.images import write_image
 
         found = detect_image(source.label, self._detector, *self._thresholds, keep=self._draws)
-        suffix = PurePath(source.label).suffix
+        suffix = PurePath(source.name).suffix
         suffix = suffix if suffix.lower() in _PICTURE_SUFFIXES else ".png"
-        name = self._output.claim(source.name, suffix, ".txt")
-        drawn = self._done(found, source, name)
-        if drawn is not None and not self._args.no_save:
-            write_image(self._output.path(name, suffix), drawn)
-        return self._show(drawn, wait=True)
+        name = self.claim(source, suffix)
+        drawn = self.done(found, source, name)
+        if drawn is not None and self.saves:
+            write_image(self.path(name, suffix), drawn)
+        return self.show(drawn, wait=True)
 
     def _video(self, source: Source) -> bool:
         from tinier_yolo.media.video import VideoReader
@@ -187,34 +218,76 @@ class _Session:
 
     def _frames(self, source: Source, reader: VideoReader) -> bool:
         from tinier_yolo.bulk.local import detect_frames
-        from tinier_yolo.media.video import VideoWriter
 
-        name = self._output.claim(source.name, ".mp4", ".txt")
         self._bar.total += (reader.frame_count or 1) - 1
-        done, video = 0, None
+        track = _Track(self, source, reader)
         with ExitStack() as stack:
             frames = detect_frames(reader, self._detector, *self._thresholds, keep=self._draws)
             for found in stack.enter_context(closing(frames)):
-                drawn = self._done(found, source, f"{name}/{done:06d}", done)
-                done += 1
-                if drawn is not None and not self._args.no_save:
-                    if video is None:
-                        shape = drawn.shape[1], drawn.shape[0]
-                        video = stack.enter_context(VideoWriter(self._output.path(name, ".mp4"), reader.fps, shape))
-                    video.write(drawn)
-                if not self._show(drawn, wait=False):
+                if not track.add(found, stack):
                     return False
-        if reader.frame_count and done < _MOST * reader.frame_count:
-            self._tell(f"{source.label}: the video ends early, after {done} of about {reader.frame_count} frames")
+        track.check_end()
         return True
 
-    def _done(self, found: Found, source: Source, name: str, frame: int | None = None) -> Picture | None:
+    def _streams(self, sources: list[Source]) -> bool:
+        try:
+            with ExitStack() as stack:
+                tracks = self._connect(sources, stack)
+                more = self._follow(tracks, stack)
+        except KeyboardInterrupt:
+            return False  # A stream has no other end.
+        for track in tracks:
+            track.check_end()
+        return more
+
+    def _connect(self, sources: list[Source], stack: ExitStack) -> list[_Track]:
+        from tinier_yolo.media.streams import StreamReader
+
+        tracks: list[_Track] = []
+        for source in sources:
+            try:
+                reader = stack.enter_context(StreamReader(source.label, self.tell))
+                tracks.append(_Track(self, source, reader))
+            except TinierYoloError as problem:
+                self._fail(problem)
+        return tracks
+
+    def _follow(self, tracks: list[_Track], stack: ExitStack) -> bool:
+        from tinier_yolo.bulk.local import detect_together
+
+        readers = [track.reader for track in tracks]
+        frames = detect_together(readers, self._detector, *self._thresholds, keep=self._draws)
+        for number, found in stack.enter_context(closing(frames)):
+            if isinstance(found, TinierYoloError):
+                self._fail(found)
+            elif not tracks[number].add(found, stack):
+                return False
+        return True
+
+    def claim(self, source: Source, suffix: str) -> str:
+        """A name for a source's files; where its own is taken, that is said."""
+        # WIDER FACE's files are known by their event, the folder of the image.
+        folder = f"{source.event}/" if self._args.format == "wider" and source.event else ""
+        own = self._output.own_name(folder + source.name, suffix, ".txt")
+        name = self._output.claim(folder + source.name, suffix, ".txt")
+        if name != own:
+            self._renamed += 1
+            if self._renamed <= _TOLD:
+                self.tell(f"{shown_name(source)}: written as {name}, as {own} is taken")
+        return name
+
+    def path(self, name: str, suffix: str) -> Path:
+        """The file of a claimed name."""
+        return self._output.path(name, suffix)
+
+    def done(self, found: Found, source: Source, name: str, frame: int | None = None) -> Picture | None:
         """Write the result of one picture; returns the picture, if it is wanted, with the boxes drawn."""
         from tinier_yolo.detection.formats.result import Result
+        from tinier_yolo.media.addresses import shown
         from tinier_yolo.media.drawing import draw_detections
 
         self._bar.clear()
-        self._writer.write(Result(source.label, name, *found.size, found.detections, frame))
+        self._writer.write(Result(shown(source.label), name, *found.size, found.detections, frame, found.time))
         self.pictures += 1
         if self.pictures == 1:
             self._start = time.perf_counter()
@@ -222,12 +295,60 @@ class _Session:
         self._bar.update()
         return None if found.rgb is None else draw_detections(found.rgb, found.detections, self._detector.class_names)
 
-    def _show(self, picture: Picture | None, wait: bool) -> bool:
+    def show(self, picture: Picture | None, wait: bool) -> bool:
+        """Show a picture, if that is wanted; False where the user wants no more."""
         return self._window is None or picture is None or self._window.show(picture, wait)
 
-    def _tell(self, message: str) -> None:
+    def tell(self, message: str) -> None:
+        """Tell of something beside the results, in a line."""
         self._bar.clear()
         print(f"tinier-yolo: {message}", file=sys.stderr)
+
+
+class _Track:
+    """What becomes of the frames of a video, a camera or a stream: results, and a video with the boxes drawn."""
+
+    def __init__(self, session: _Session, source: Source, reader: VideoReader) -> None:
+        self.source, self.reader, self.frames = source, reader, 0
+        self._session, self._name = session, session.claim(source, ".mp4")
+        self._writer: VideoWriter | None = None
+
+    def add(self, found: Found, stack: ExitStack) -> bool:
+        """Take a frame; False where the user wants no more."""
+        session = self._session
+        drawn = session.done(found, self.source, f"{self._name}/{self.frames:06d}", self.frames)
+        self.frames += 1
+        if drawn is not None and session.saves:
+            self._writer = self._writer or stack.enter_context(self._open(drawn))
+            self._writer.write(drawn, found.time)
+        return session.show(drawn, wait=False)
+
+    def _open(self, drawn: Picture) -> VideoWriter:
+        from tinier_yolo.media.video_writer import VideoWriter
+
+        sound = self.source.label if self.source.kind == "video" else None
+        path, size = self._session.path(self._name, ".mp4"), (drawn.shape[1], drawn.shape[0])
+        return VideoWriter(path, self.reader.fps, size, sound)
+
+    def check_end(self) -> None:
+        """Find out whether the video is whole.
+
+        Raises:
+            MediaError: frames are missing.
+        """
+        promised = self.reader.frame_count
+        if promised and self.frames < _MOST * promised:
+            problem = f"the video ends early, after {self.frames} of about {promised} frames"
+            raise MediaError(problem, path=shown_name(self.source))
+        if self.reader.damage:
+            raise MediaError("the video is damaged", path=shown_name(self.source), found=self.reader.damage)
+
+
+def shown_name(source: Source) -> str:
+    """What messages call a source."""
+    from tinier_yolo.media.addresses import shown
+
+    return printable(shown(source.label))
 
 
 def report(problem: TinierYoloError, debug: bool) -> None:
