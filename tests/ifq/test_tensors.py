@@ -8,9 +8,9 @@ import pytest
 from tests.networks import Block, ifq_cfg
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import ConversionError
+from tinier_yolo.ifq.limits import MAX_ACCUMULATOR
 from tinier_yolo.ifq.substructures import integer_chain
 from tinier_yolo.ifq.tensors import (
-    MAX_LIMIT,
     TensorType,
     bit_tensor,
     input_bits,
@@ -52,6 +52,6 @@ def test_the_tensors_of_substructures() -> None:
 
 def test_an_accumulator_that_is_too_large() -> None:
     (part, *_) = integer_chain(Network.parse(ifq_cfg([Block(4, size=31, padding=15)], 32, 32, 100)))
-    assert MAX_LIMIT < 255 * 100 * 31 * 31
+    assert MAX_ACCUMULATOR < 255 * 100 * 31 * 31
     with pytest.raises(ConversionError, match="an accumulator that reaches 24505500, beyond"):
         substructure_tensors(part, 8)

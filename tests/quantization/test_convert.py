@@ -12,7 +12,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import ConversionError
 from tinier_yolo.ifq import reference
-from tinier_yolo.ifq.tensors import MAX_LIMIT
+from tinier_yolo.ifq.limits import MAX_ACCUMULATOR
 from tinier_yolo.quantization import convert as convert_module
 from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.float64 import evaluate
@@ -107,7 +107,7 @@ def test_the_class_names_must_be_as_many_as_the_classes() -> None:
 
 def test_an_accumulator_beyond_the_limit_is_refused() -> None:
     blocks = [Block(16384, size=1, padding=0, bits=4), Block(1, size=31, padding=15)]
-    assert MAX_LIMIT < 15 * 16384 * 31 * 31
+    assert MAX_ACCUMULATOR < 15 * 16384 * 31 * 31
     network = Network.parse(ifq_cfg(blocks, 8, 8) + REGION)
     parameters = list(random_parameters(Network.parse(ifq_cfg(blocks[:1], 8, 8) + REGION), np.random.default_rng(0)))
     zeros = [{n: np.zeros(s, np.float32) for n, s in layer.parameters if n != "weights"} for layer in network.layers]

@@ -114,6 +114,7 @@ class Detector:
 
         program = Program.load(path)
         network = _resized(program.network, size)
+        program.shapes(*network.input[1:])  # Too large a size is told here, and not by the first image.
         # Only now: compiling kernels takes a while, finding out that a file is damaged does not.
         from tinier_yolo.runtime.engine import Engine
 

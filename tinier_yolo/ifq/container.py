@@ -23,7 +23,7 @@ from tinier_yolo.errors import PathLike, ProgramError
 
 FORMAT = "ifq"
 VERSION = "1"
-MAX_BYTES = 256 << 20
+MAX_BYTES = 64 << 20
 MAX_HEADER_BYTES = 4 << 20
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -57,7 +57,7 @@ def unpack(data: bytes, path: PathLike = "<ifq>") -> tuple[dict[str, NDArray[Any
         raise ProgramError("not a file that this version reads", path=path, expected=f"{FORMAT} {VERSION}", found=found)
     try:
         tensors = {name: _array(view) for name, view in deserialize(data)}  # type: ignore[no-untyped-call]
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError, OverflowError) as error:
         raise ProgramError("truncated or damaged", path=path, found=str(error)[:80]) from error
     if pack(tensors, metadata) != data:
         raise ProgramError("damaged: the checksum does not match", path=path)
@@ -111,6 +111,7 @@ def _metadata(data: bytes, path: PathLike) -> dict[str, str]:
         metadata = json.loads(data[_LENGTH.size : _LENGTH.size + length])["__metadata__"]
         if not all(isinstance(value, str) for value in metadata.values()):
             raise TypeError("not text")
+        "".join((*metadata, *metadata.values())).encode()  # JSON can write half a character, UTF-8 cannot.
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ProgramError("not an .ifq file, or damaged: its header cannot be read", path=path) from error
     return dict(metadata)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.layers import Convolutional, MaxPool, Shape
+from tinier_yolo.darknet.layers import Convolutional, MaxPool, Region, Shape
 from tinier_yolo.darknet.network import Network, check_map
 from tinier_yolo.errors import PathLike, ProgramError, TinierYoloError
 from tinier_yolo.files import atomic_write
 from tinier_yolo.ifq import container
+from tinier_yolo.ifq.limits import Work, check
+from tinier_yolo.ifq.metadata import Facts, check_facts, read_facts, texts
 from tinier_yolo.ifq.substructures import Substructure, integer_chain
 from tinier_yolo.ifq.tensors import (
     TensorType,
@@ -129,6 +130,22 @@ class Program:
     provenance: Mapping[str, str] = field(default_factory=dict)
     proof: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse what its file may not hold and what its kernels cannot take.
+
+        Raises:
+            ProgramError: names, fraction bits, provenance or proof: see :mod:`tinier_yolo.ifq.metadata`.
+            CfgError: see :mod:`tinier_yolo.ifq.limits`.
+        """
+        last = self.network.layers[-1]
+        check_facts(self.facts, last.classes if isinstance(last, Region) else None)
+        self.shapes(*self.network.input[1:])
+
+    @property
+    def facts(self) -> Facts:
+        """What it knows beside its numbers."""
+        return Facts(self.class_names, self.fraction_bits, self.provenance, self.proof)
+
     @classmethod
     def load(cls, path: PathLike) -> Program:
         """Read an .ifq file.
@@ -163,15 +180,26 @@ class Program:
         """The shapes of all maps for an image of this size: the image's, each layer's output, the program's output.
 
         Raises:
+            CfgError: the network cannot take the size, or it is beyond :mod:`tinier_yolo.ifq.limits`.
+        """
+        works = self.works(height, width)
+        check(works)
+        return (works[0].read, *(work.made for work in works))
+
+    def works(self, height: int, width: int) -> tuple[Work, ...]:
+        """What each layer, the output's included, does with an image of this size; not checked against the limits.
+
+        Raises:
             CfgError: the network cannot take the size.
         """
         self.network.check_size(width, height)
-        shapes = [Shape(self.network.input.channels, height, width)]
+        read, works = Shape(self.network.input.channels, height, width), []
         for layer in (*self.layers, self.output):
-            shape = layer.output(shapes[-1])
-            check_map(layer.convolution.section, shapes[-1], shape)
-            shapes.append(shape)
-        return tuple(shapes)
+            pool, bits = (layer.pool, layer.bits) if isinstance(layer, QuantizedLayer) else (None, 0)
+            works.append(Work(layer.convolution, pool, read, layer.input_bits, bits))
+            check_map(layer.convolution.section, read, works[-1].made)
+            read = works[-1].made
+        return tuple(works)
 
     def to_bytes(self) -> bytes:
         """The bytes of its .ifq file, the same for the same program."""
@@ -195,18 +223,11 @@ class Program:
 def _texts(program: Program) -> dict[str, str]:
     return {
         "cfg": program.network.text,
-        "names": _json(list(program.class_names)),
         "resize": "letterbox" if program.network.options.letter_box else "stretch",
         "colours": "rgb",
-        "fraction_bits": str(program.fraction_bits),
         "thresholds": "explicit",
-        "provenance": _json(program.provenance),
-        "proof": _json(program.proof),
+        **texts(program.facts),
     }
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _tensors(program: Program) -> dict[str, NDArray[Any]]:
@@ -238,8 +259,7 @@ def _build(tensors: dict[str, NDArray[Any]], metadata: Mapping[str, str], path: 
             output = _output_layer(own, number, substructure.convolution, bits)
     if tensors:
         raise ValueError(f"tensor {next(iter(tensors))} belongs to no layer")
-    names, provenance, proof = (json.loads(metadata[key]) for key in ("names", "provenance", "proof"))
-    return Program(network, tuple(layers), output, tuple(names), int(metadata["fraction_bits"]), provenance, proof)
+    return Program(network, tuple(layers), output, *read_facts(metadata))
 
 
 def _quantized_layer(
@@ -249,7 +269,9 @@ def _quantized_layer(
     assert quantizer is not None, "integer_chain lets no other through"
     thresholds = tensors["thresholds"].astype(np.int32)
     limit = accumulator_limit(convolution, bits)
-    if (np.diff(thresholds, axis=1) < 0).any() or (np.abs(thresholds) > limit + 1).any():
+    # Compared, not subtracted: neither a difference of two nor the absolute value of the least int32 is one.
+    ascending = thresholds[:, :-1] <= thresholds[:, 1:]
+    if not ascending.all() or (thresholds < -limit - 1).any() or (thresholds > limit + 1).any():
         raise ValueError(f"{number}.thresholds are out of order or range")
     packed, pool = tensors["weights"], substructure.pool
     return QuantizedLayer(convolution, bits, packed, pool, quantizer.bits, thresholds, flips)

@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import Convolutional
+from tinier_yolo.ifq.limits import MAX_ACCUMULATOR
 from tinier_yolo.ifq.substructures import Substructure, refusal
 
 #: The bits of a level of the image, which is the first map.
 IMAGE_BITS = 8
-#: Accumulators beyond this would make the exhaustive proof long and leave int32 behind in the kernels.
-MAX_LIMIT = 1 << 24
 
 
 class TensorType(NamedTuple):
@@ -72,11 +71,11 @@ def accumulator_limit(convolution: Convolutional, input_bits: int) -> int:
     """The greatest absolute value of a sum of +-levels: the highest level times the weights of a filter.
 
     Raises:
-        ConversionError: it is beyond MAX_LIMIT.
+        ConversionError: it is beyond MAX_ACCUMULATOR.
     """
     limit = ((1 << input_bits) - 1) * math.prod(convolution.weight_shape[1:])
-    if limit > MAX_LIMIT:
-        raise refusal(convolution, f"an accumulator that reaches {limit}, beyond {MAX_LIMIT}")
+    if limit > MAX_ACCUMULATOR:
+        raise refusal(convolution, f"an accumulator that reaches {limit}, beyond {MAX_ACCUMULATOR}")
     return limit
 
 
