@@ -8,7 +8,10 @@ import torch
 
 from tests.training.conftest import tiny_cfg
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.errors import CfgError
+from tinier_yolo.export.onnx import onnx_graph
 from tinier_yolo.quantization.float64 import evaluate
+from tinier_yolo.runtime.float_engine import FloatEngine
 from tinier_yolo.training.model import DarknetModel
 
 
@@ -81,3 +84,60 @@ def test_binary_convolutions_of_levels_are_exact_in_float32() -> None:
     with torch.no_grad():
         found = model(image).double() / alpha.view(1, -1, 1, 1)
     torch.testing.assert_close(found, expected.double(), rtol=1e-5, atol=1e-3)
+
+
+def random_float_cfg(rng: np.random.Generator) -> str:
+    """Sections in any order, on a small image: norms, activations and pools before the first convolution as well."""
+    activations = ("linear", "leaky", "relu", "logistic")
+    text = f"[net]\nwidth={rng.integers(8, 20)}\nheight={rng.integers(8, 20)}\nchannels=3\n"
+    for _ in range(rng.integers(1, 7)):
+        kind = rng.choice(("convolutional", "convolutional", "maxpool", "batchnorm", "activation", "dropout"))
+        text += f"[{kind}]\n"
+        if kind == "convolutional":
+            size, stride, norm, pad = rng.choice((1, 2, 3, 5)), rng.integers(1, 3), rng.integers(2), rng.integers(2)
+            text += f"filters={rng.integers(1, 9)}\nsize={size}\nstride={stride}\nbatch_normalize={norm}\npad={pad}\n"
+        if kind == "maxpool":
+            size = rng.integers(1, 4)
+            text += f"size={size}\nstride={rng.integers(1, 3)}\npadding={rng.integers(0, size)}\n"
+        if kind in ("convolutional", "activation"):
+            text += f"activation={rng.choice(activations)}\n"
+    return text
+
+
+def test_random_networks_say_the_same_here_in_onnx_runtime_and_in_opencv() -> None:
+    session = pytest.importorskip("onnxruntime").InferenceSession
+    before = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        try:
+            network = Network.parse(random_float_cfg(rng))
+        except CfgError:
+            continue  # The map has become too small.
+        if all(layer.kind == "dropout" or layer.kind == "activation" for layer in network.layers):
+            continue  # Perhaps no node, and no network.
+        model = randomised(network, seed)
+        parameters = model.parameters_of_layers()
+        image = rng.integers(0, 256, (*network.input[1:], 3), np.uint8)
+        kinds = [layer.kind for layer in network.layers if layer.kind not in ("dropout", "maxpool")]
+        before += bool(kinds) and kinds[0] in ("batchnorm", "activation")
+        with torch.no_grad():
+            found = model(torch.from_numpy(image).permute(2, 0, 1)[None])[0].numpy()
+        graph = session(onnx_graph(network, parameters).SerializeToString(), providers=["CPUExecutionProvider"])
+        planes = image.transpose(2, 0, 1)[None].astype(np.float32) / 255
+        for other in (graph.run(["map"], {"image": planes})[0][0], FloatEngine(network, parameters).run(image)):
+            np.testing.assert_allclose(found, other, rtol=1e-3, atol=1e-4, err_msg=f"seed {seed}\n{network.text}")
+    assert before > 20
+
+
+@pytest.mark.parametrize("section", ["[batchnorm]\n", "[activation]\nactivation=hwgq\nbits=2\n", "[softmax]\n"])
+@pytest.mark.parametrize("first", ["", "[activation]\nactivation=hwgq\nbits=1\n", "[maxpool]\nsize=2\nstride=2\n"])
+def test_what_is_not_linear_sees_values_and_not_levels(first: str, section: str) -> None:
+    model = randomised(Network.parse(f"[net]\nwidth=8\nheight=8\n{first}{section}"))
+    image = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
+    alone = randomised(Network.parse(f"[net]\nwidth=8\nheight=8\n{first}"), 1) if first else None
+    values = alone(image) if alone else image / 255
+    assert values.max() < 1.3, "values of an image, or one step of the quantiser"
+    again = randomised(Network.parse(f"[net]\nwidth={values.shape[3]}\nheight={values.shape[2]}\n{section}"))
+    again.load_state_dict({name.replace("s.1.", "s.0."): value for name, value in model.state_dict().items()})
+    with torch.no_grad():
+        torch.testing.assert_close(model(image), again(values * 255), rtol=1e-5, atol=1e-5)

@@ -117,6 +117,7 @@ class DarknetModel(nn.Module):
         for index, layer in enumerate(network.layers):
             module, scale = _module(layer, scale, batch_norm_after(network.layers, index) is not None)
             self.children_of_layers.append(module)
+        self._scale = scale
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:  # noqa: D102
@@ -124,7 +125,7 @@ class DarknetModel(nn.Module):
         index = 0
         while index < len(self.children_of_layers):
             x, index = self._step(x, index)
-        return x
+        return _scaled(x, self._scale)
 
     def _step(self, x: Tensor, index: int) -> tuple[Tensor, int]:
         """The output of a layer, or of all that is fused with it, and the index of the next layer."""
@@ -174,10 +175,20 @@ class DarknetModel(nn.Module):
         ]
 
 
+def _scaled(x: Tensor, scale: float) -> Tensor:
+    return x * scale if scale != 1 else x
+
+
 class Norm(nn.BatchNorm2d):
-    """PyTorch's, but that evaluation has the precision of its input, whatever that of the parameters."""
+    """PyTorch's, but that evaluation has the precision of its input, whatever that of the parameters.
+
+    ``input_scale`` is that of the map it reads: 1 behind a convolution, but not where it stands before the first one.
+    """
+
+    input_scale = 1.0
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+        x = _scaled(x, self.input_scale)
         if self.training:
             return super().forward(x)
         mean, variance, weight, bias = (
@@ -252,17 +263,24 @@ def _module(layer: Layer, scale: float, followed_by_batch_norm: bool) -> tuple[n
         return Weighted(layer, scale, followed_by_batch_norm), 1.0
     if isinstance(layer, MaxPool):
         return _Pool(layer), scale
+    # What is not linear needs the values themselves, as does what is linear with a constant: f(scale * x).
     if isinstance(layer, BatchNorm):
-        return Norm(layer.input.channels, BATCH_NORM_EPSILON), 1.0
+        norm = Norm(layer.input.channels, BATCH_NORM_EPSILON)
+        norm.input_scale = scale
+        return norm, 1.0
     if isinstance(layer, Activation):
+        if layer.activation == "linear":
+            return nn.Identity(), scale
         if not layer.quantizes:
-            return _Function(_ACTIVATIONS[layer.activation]), scale
+            function = _ACTIVATIONS[layer.activation]
+            return _Function(lambda x: function(_scaled(x, scale))), 1.0
         quantizer = quantizer_for(layer.bits, layer.quantizer)
-        return _Function(lambda x: quantize_levels(x, quantizer)), quantizer.step
+        return _Function(lambda x: quantize_levels(_scaled(x, scale), quantizer)), quantizer.step
     if isinstance(layer, Dropout):
         return nn.Dropout(layer.probability), scale
     if isinstance(layer, AvgPool):
         return nn.AdaptiveAvgPool2d(1), scale
     if layer.kind == "softmax":
-        return nn.Softmax(1), 1.0
+        softmax = nn.Softmax(1)
+        return _Function(lambda x: softmax(_scaled(x, scale))), 1.0
     return nn.Identity(), scale  # [region] and [cost]: the loss is not part of the module
