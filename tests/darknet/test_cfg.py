@@ -10,6 +10,7 @@ from tinier_yolo.darknet.cfg import (
     KEYS,
     MAX_BYTES,
     MAX_SECTIONS,
+    UNSUPPORTED,
     WITHOUT_EFFECT,
     did_you_mean,
     keys_without_effect,
@@ -110,3 +111,18 @@ def test_keys_without_effect_are_known_and_reported() -> None:
         assert keys <= set(KEYS[name])
     sections = parse_cfg("[net]\nangle=3\nwidth=1\n[region]\nbias_match=1\n")
     assert keys_without_effect(sections) == ["[net] angle (line 2)", "[region] bias_match (line 5)"]
+
+
+@pytest.mark.parametrize("name", ["route", "shortcut", "yolo", "Gaussian_yolo", "reorg", "upsample", "sam", " LSTM "])
+def test_sections_of_darknet_without_a_form_here_are_named_as_such(name: str) -> None:
+    with pytest.raises(CfgError) as caught:
+        parse_cfg(f"[net]\n[{name}]\nlayers=-1\n", "x.cfg")
+    expected = f"x.cfg: line 2: [{name.strip().lower()}] is a section of Darknet that is not supported here"
+    expected += " (expected a chain of layers)"
+    assert str(caught.value) == expected
+
+
+def test_no_section_is_both_known_and_not_supported() -> None:
+    assert not UNSUPPORTED & KEYS.keys()
+    with pytest.raises(CfgError, match=r"unknown section \[dropuot\], did you mean 'dropout'\?"):
+        parse_cfg("[net]\n[dropuot]\n")

@@ -3,10 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
+from tests.training.conftest import tiny_cfg
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import WeightsError
-from tinier_yolo.training.checkpoint import Checkpoint, check_same_run, optimizer_tensors, restore_optimizer
+from tinier_yolo.training.checkpoint import FORMAT, Checkpoint, check_same_run, optimizer_tensors, restore_optimizer
+from tinier_yolo.training.state import RunState
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
@@ -27,6 +31,47 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
         Checkpoint.load(tmp_path / "x")
     with pytest.raises(WeightsError, match="cannot read the checkpoint"):
         Checkpoint.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize("values", ["[" * 200_000, "[]", "1", "{", "\ud83d", '{"a":' * 50_000])
+def test_values_that_are_no_object_are_refused(tmp_path: Path, values: str) -> None:
+    metadata = {"format": FORMAT, "values": values.encode(errors="replace").decode()}
+    (tmp_path / "x").write_bytes(safetensors.torch.save({"a": torch.zeros(1)}, metadata))
+    with pytest.raises(WeightsError, match="not a checkpoint") as caught:
+        Checkpoint.load(tmp_path / "x")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("tensors", "values"),
+    [
+        ({"model.children_of_layers.0.weights": torch.zeros(1)}, {}),
+        ({"model.more": torch.zeros(1)}, {}),
+        ({"optimizer.99.exp_avg": torch.zeros(1)}, {}),
+        ({"optimizer.x": torch.zeros(1)}, {}),
+        ({"optimizer.0.exp_avg": torch.zeros(2, 2)}, {}),
+        ({"rng": torch.zeros(3, dtype=torch.uint8)}, {}),
+        ({"rng": torch.zeros(3)}, {}),
+        ({}, {"iteration": -1}),
+        ({}, {"iteration": "7"}),
+        ({}, {"iteration": None}),
+        ({}, {"finished": [1]}),
+    ],
+)
+def test_a_run_does_not_go_on_with_what_is_not_its_own(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], values: dict[str, object]
+) -> None:
+    rng, state = torch.get_rng_state(), RunState(Network.parse(tiny_cfg(False)), torch.device("cpu"))
+    state.save(tmp_path / "x", {"seed": 1})
+    saved = Checkpoint.load(tmp_path / "x")
+    Checkpoint({**saved.tensors, **tensors}, {**saved.values, **values}).save(tmp_path / "x")
+    with pytest.raises(WeightsError, match="not the checkpoint of this network"):
+        state.restore(tmp_path / "x", {"seed": 1})
+    for name in ("rng", "model.children_of_layers.0.weights"):
+        Checkpoint({k: v for k, v in saved.tensors.items() if k != name}, saved.values).save(tmp_path / "x")
+        with pytest.raises(WeightsError, match="not the checkpoint of this network"):
+            state.restore(tmp_path / "x", {"seed": 1})
+    torch.set_rng_state(rng)
 
 
 def test_another_run_is_refused() -> None:

@@ -106,6 +106,41 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
     "cost": frozenset({"scale", "type"}),
 }
 
+#: The other sections of Darknet (pjreddie's, AlexeyAB's and hank-ai's), in lower case; none has a form here.
+UNSUPPORTED = frozenset(
+    (
+        "contrastive",
+        "conv_lstm",
+        "crnn",
+        "crop",
+        "deconv",
+        "deconvolutional",
+        "detection",
+        "empty",
+        "gaussian_yolo",
+        "gru",
+        "history",
+        "iseg",
+        "l2norm",
+        "local",
+        "local_avg",
+        "local_avgpool",
+        "logistic",
+        "lrn",
+        "lstm",
+        "normalization",
+        "reorg",
+        "reorg3d",
+        "rnn",
+        "route",
+        "sam",
+        "scale_channels",
+        "shortcut",
+        "upsample",
+        "yolo",
+    )
+)
+
 _ALIASES = {
     "network": "net",
     "conv": "convolutional",
@@ -236,6 +271,9 @@ def _section_name(line: str, number: int, path: str) -> str:
         raise CfgError("a section header without its closing bracket", path=path, place=place, found=line[:60])
     name = line[1:-1].strip().lower()
     name = _ALIASES.get(name, name)
+    if name in UNSUPPORTED:
+        problem = f"[{name}] is a section of Darknet that is not supported here"
+        raise CfgError(problem, path=path, place=place, expected="a chain of layers")
     if name not in KEYS:
         hint = did_you_mean(name, KEYS)
         raise CfgError(f"unknown section [{name[:60]}]{hint}", path=path, place=place)

@@ -59,10 +59,13 @@ class Checkpoint:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise WeightsError("not a checkpoint of this version", path=path, expected=repr(FORMAT))
-                return cls({name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["values"]))  # noqa: SIM118
+                values = json.loads(metadata["values"])
+                if not isinstance(values, dict):
+                    raise ValueError("values that are no object")
+                return cls({name: file.get_tensor(name) for name in file.keys()}, values)  # noqa: SIM118
         except OSError as error:
             raise WeightsError("cannot read the checkpoint", path=path, found=error.strerror or str(error)) from error
-        except (SafetensorError, ValueError, KeyError) as error:
+        except (SafetensorError, ValueError, KeyError, RuntimeError) as error:  # of which RecursionError is one
             raise WeightsError("not a checkpoint", path=path, found=str(error)[:120]) from error
 
 
@@ -73,11 +76,19 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what :func:`optimizer_tensors` gave, in the memory layout of the parameters."""
+    """Put back what :func:`optimizer_tensors` gave, in the memory layout of the parameters.
+
+    Raises:
+        ValueError: a tensor of no parameter, or of another shape than its parameter's.
+    """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
+        if not (index.isdecimal() and int(index) < len(parameters)):
+            raise ValueError(f"optimizer.{name} belongs to no parameter")
         parameter = parameters[int(index)]
+        if tensor.shape != parameter.shape and tensor.ndim:
+            raise ValueError(f"optimizer.{name} is {tuple(tensor.shape)}, not {tuple(parameter.shape)}")
         like = torch.empty_like(parameter) if tensor.shape == parameter.shape else torch.empty_like(tensor)
         optimizer.state[parameter][key] = like.copy_(tensor)
 

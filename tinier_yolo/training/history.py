@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,11 @@ class History:
     """Rows of numbers under fixed columns, appended to a CSV file; the first column is ``iteration``."""
 
     def __init__(self, path: Path, columns: Sequence[str], start: int) -> None:
-        """Continue the file from iteration ``start``: later rows, and a row cut short by a kill, are dropped."""
+        """Continue the file from iteration ``start``: later rows, and all from the first damaged one on, are dropped.
+
+        Raises:
+            DataError: the file can be neither read nor written.
+        """
         self.path, self.columns = path, tuple(columns)
         self.rows: list[Row] = [row for row in self._read() if row["iteration"] <= start] if start else []
         with atomic_write(path, "w") as file:
@@ -40,15 +45,19 @@ class History:
         return buffer.getvalue()
 
     def _read(self) -> list[Row]:
-        if not self.path.is_file():
+        # The rows as far as they are rows. A kill or a full disk leaves half a row, zeros or bytes of something else;
+        # without its line feed a row is not whole, though its numbers may look so.
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
             return []
+        except OSError as error:
+            raise DataError("cannot read", path=self.path, found=error.strerror) from error
+        text = data[: data.rfind(b"\n") + 1].decode(errors="replace")
         rows: list[Row] = []
-        with self.path.open(encoding="utf-8", newline="") as file:
-            for record in csv.DictReader(file):
-                try:
-                    rows.append({name: float(record[name]) for name in self.columns})
-                except (KeyError, TypeError, ValueError):
-                    break
+        with suppress(KeyError, TypeError, ValueError, csv.Error):
+            for record in csv.DictReader(io.StringIO(text, newline="")):
+                rows.append({name: float(record[name]) for name in self.columns})  # noqa: PERF401 - up to an error
         return rows
 
 

@@ -51,11 +51,12 @@ def _initial(data: bytes, network: Network, path: PathLike) -> Parameters:
         parameters[index][name] = array
     for layer, arrays in zip(network.layers, parameters, strict=True):
         if isinstance(layer, BatchNorm):
-            _rescale(arrays)
+            rescale(arrays)
     return tuple(parameters)
 
 
-def _rescale(arrays: dict[str, np.ndarray]) -> None:
+def rescale(arrays: dict[str, np.ndarray]) -> None:
+    """Bring the scales and shifts of a float network's batch normalisation to a size that HWGQ expects, in place."""
     # HWGQ expects inputs of unit variance. What the float network learned of the channels' relative strength is kept;
     # their common scale is not.
     size = float(np.abs(arrays["scales"]).mean()) or 1.0
