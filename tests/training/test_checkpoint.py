@@ -61,7 +61,7 @@ def test_values_that_are_no_object_are_refused(tmp_path: Path, values: str) -> N
 def test_a_run_does_not_go_on_with_what_is_not_its_own(
     tmp_path: Path, tensors: dict[str, torch.Tensor], values: dict[str, object]
 ) -> None:
-    rng, state = torch.get_rng_state(), RunState(Network.parse(tiny_cfg(False)), torch.device("cpu"))
+    rng, state = torch.get_rng_state(), RunState(Network.parse(tiny_cfg(False)), torch.device("cpu"), False)
     state.save(tmp_path / "x", {"seed": 1})
     saved = Checkpoint.load(tmp_path / "x")
     Checkpoint({**saved.tensors, **tensors}, {**saved.values, **values}).save(tmp_path / "x")

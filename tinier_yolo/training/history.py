@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinier_yolo.errors import DataError
 from tinier_yolo.files import atomic_write
 
 Row = Mapping[str, float]

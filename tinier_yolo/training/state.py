@@ -12,6 +12,7 @@ import torch
 
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
+from tinier_yolo.errors import WeightsError
 from tinier_yolo.training.checkpoint import (
     Checkpoint,
     average_into,
@@ -79,11 +80,21 @@ class RunState:
         """
         checkpoint = Checkpoint.load(path)
         check_same_run(checkpoint, identity, path)
+        try:
+            self._take(checkpoint)
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:  # PyTorch's own checks among them
+            found = " ".join(str(error).split())[:120]
+            raise WeightsError("not the checkpoint of this network", path=path, found=found) from error
+
+    def _take(self, checkpoint: Checkpoint) -> None:
+        iteration, finished = checkpoint.values["iteration"], checkpoint.values["finished"]
+        if type(iteration) is not int or iteration < 0 or type(finished) is not bool:
+            raise ValueError(f"iteration {iteration!r}, finished {finished!r}")
         self.model.load_state_dict(checkpoint.part("model"))
         self.average.load_state_dict(checkpoint.part("ema"))
         restore_optimizer(self.optimizer, checkpoint.part("optimizer"))
         torch.set_rng_state(checkpoint.tensors["rng"])
-        self.next, self.finished = int(checkpoint.values["iteration"]), bool(checkpoint.values["finished"])
+        self.next, self.finished = iteration, finished
 
     def save_weights(self, path: Path, model: DarknetModel) -> None:
         """Write the .weights of the model or of its average."""
