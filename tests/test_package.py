@@ -41,3 +41,30 @@ def test_the_default_model_is_in_the_package_or_beside_it(
     folders[place].mkdir(parents=True)
     (folders[place] / shipped.DEFAULT_MODEL).touch()
     assert shipped.default_model() == folders[place] / shipped.DEFAULT_MODEL
+
+
+def test_cfgs_of_the_package_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("tinier-yolo-face", "tinier-yolo-face.cfg"):
+        assert shipped.cfg_file(name).read_bytes() == (root / "cfg" / "tinier-yolo-face.cfg").read_bytes()
+    for path in ("other", "other.cfg", "folder/tinier-yolo-face.cfg", "./x/../tinier-yolo-face"):
+        assert shipped.cfg_file(path) == Path(path)
+    (tmp_path / "tinier-yolo-face.cfg").touch()
+    assert shipped.cfg_file("tinier-yolo-face.cfg") == Path("tinier-yolo-face.cfg"), "a file of the user's comes first"
+
+
+def test_the_cfgs_beside_the_package_where_it_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipped, "_PACKAGE", tmp_path / "tinier_yolo")
+    (tmp_path / "cfg").mkdir()
+    (tmp_path / "cfg" / "a.cfg").touch()
+    assert shipped.cfg_file("a") == tmp_path / "cfg" / "a.cfg"
+
+
+def test_load_without_an_argument_loads_the_model_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    detector = tinier_yolo.Detector.load()
+    assert (detector.class_names, detector.size) == (("face",), (416, 416))
+    with pytest.raises(UsageError, match="a cfg without its weights"):
+        tinier_yolo.Detector.load(cfg="x.cfg")

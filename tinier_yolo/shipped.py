@@ -1,10 +1,10 @@
-"""Where the models that come with the package are."""
+"""Where the models and the cfgs that come with the package are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tinier_yolo.errors import UsageError
+from tinier_yolo.errors import PathLike, UsageError
 
 DEFAULT_MODEL = "ifq-tinier-yolo-face.ifq"
 
@@ -26,3 +26,14 @@ def default_model() -> Path:
     raise UsageError(
         "the model that comes with the package is missing", path=_FOLDERS[-1] / DEFAULT_MODEL, expected="--model FILE"
     )
+
+
+def cfg_file(given: PathLike) -> Path:
+    """The cfg that a user has named: a file, or else one of the package's by its name, with or without ``.cfg``."""
+    path = Path(given)
+    if path.parent == Path() and not path.exists():
+        name = path.name if path.suffix == ".cfg" else f"{path.name}.cfg"
+        for folder in (_PACKAGE / "cfg", _PACKAGE.parent / "cfg"):
+            if (folder / name).is_file():
+                return folder / name
+    return path

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tinier_yolo.cli.options import count, size
-from tinier_yolo.shipped import default_model
+from tinier_yolo.shipped import cfg_file, default_model
 
 if TYPE_CHECKING:
     from tinier_yolo.darknet.network import Network
@@ -34,7 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--model", metavar="MODEL.ifq", help="an integer program (default: the shipped model)")
     model.add_argument("--cfg", metavar="CFG", help="an IFQ network, with random weights")
-    parser.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
+    parser.add_argument(
+        "--size",
+        type=size,
+        metavar="N|WxH",
+        help="the network's input (default: the model's own); a larger one finds smaller faces, in more time",
+    )
     parser.add_argument("--threads", type=count, default=1, metavar="N", help="threads for one image (default 1)")
     parser.add_argument("--runs", type=count, default=200, metavar="N", help="how often (default 200)")
     parser.add_argument(
@@ -77,7 +82,7 @@ def _random_program(cfg: str) -> Program:
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.quantization.convert import convert
 
-    network = Network.load(cfg)
+    network = Network.load(cfg_file(cfg))
     names = [f"class {number}" for number in range(network.region.classes)]
     return convert(network, random_parameters(network), class_names=names).program
 

@@ -37,12 +37,13 @@ def run(args: argparse.Namespace) -> int:
     from tinier_yolo.datasets.labels import load_names
     from tinier_yolo.errors import UsageError
     from tinier_yolo.quantization.convert import convert
+    from tinier_yolo.shipped import cfg_file
 
     if Path(args.output).suffix != ".ifq":
         raise UsageError("not a name for a program", path=args.output, expected="a name that ends in .ifq")
     if not 0 <= args.fraction_bits <= 30:
         raise UsageError("bad number of fraction bits", expected="0..30", found=args.fraction_bits)
-    network = Network.load(args.cfg)
+    network = Network.load(cfg_file(args.cfg))
     names = load_names(args.names) if args.names else ("face",)
     data = read_weights(args.weights)
     parameters = parse_weights(data, network, args.weights)

@@ -58,7 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--names", metavar="FILE", help="class names of .weights, one a line")
     parser.add_argument("--thresh", type=float, default=THRESH, help=f"least score, 0..1 (default {THRESH})")
     parser.add_argument("--nms", type=float, default=NMS, help=f"largest IoU of two boxes, 0..1 (default {NMS})")
-    parser.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
+    parser.add_argument(
+        "--size",
+        type=size,
+        metavar="N|WxH",
+        help="the network's input (default: the model's own); a larger one finds smaller faces, in more time",
+    )
     parser.add_argument("--out", metavar="DIR", default="out", help="folder for what is written (default out)")
     parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="form of the results (default jsonl)")
     parser.add_argument("--show", action="store_true", help="show the pictures in a window; q or Escape ends")

@@ -160,10 +160,15 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
         "--names", metavar="FILE",
         help="class names of .weights, one a line; of several classes the one called face counts, if there is one",
     )  # fmt: skip
-    group.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the model's own)")
+    group.add_argument(
+        "--size",
+        type=size,
+        metavar="N|WxH",
+        help="the network's input (default: the model's own); a larger one finds smaller faces, in more time",
+    )
     group.add_argument(
         "--detector", choices=("haar", "yunet"),
-        help="OpenCV's instead of ours: haar (--model: another cascade), yunet (--model: its .onnx)",
+        help="OpenCV's instead of ours: haar (opencv-python < 5; --model: another cascade), yunet (--model: its .onnx)",
     )  # fmt: skip
     group.add_argument(
         "--thresh", type=float, default=EVALUATION_THRESH, help=f"least score, 0..1 (default {EVALUATION_THRESH})"

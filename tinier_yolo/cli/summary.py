@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
-    parser.add_argument("file", metavar="CFG|MODEL.ifq|WEIGHTS", help="what to summarise; weights need --cfg")
+    parser.add_argument(
+        "file",
+        metavar="CFG|MODEL.ifq|WEIGHTS",
+        help="what to summarise; weights need --cfg; a cfg of the package by its name",
+    )
     parser.add_argument("--cfg", metavar="FILE", help="the cfg of the weights")
 
 
@@ -29,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from tinier_yolo.darknet.weights import parse_weights, read_header, read_weights
     from tinier_yolo.errors import UsageError
     from tinier_yolo.ifq.program import Program
+    from tinier_yolo.shipped import cfg_file
 
     suffix = Path(args.file).suffix
     if suffix == ".ifq":
@@ -37,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         program = Program.load(args.file)
         lines = [*table(program.network), *_facts(program)]
     elif args.cfg:
-        network = Network.load(args.cfg)
+        network = Network.load(cfg_file(args.cfg))
         data = read_weights(args.file)
         parse_weights(data, network, args.file)
         header = read_header(data, args.file)
@@ -46,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     elif suffix in (".weights", ".backup"):
         raise UsageError("weights without their cfg", path=args.file, expected="--cfg FILE")
     else:
+        args.file = cfg_file(args.file)
         lines = list(table(Network.load(args.file)))
     print(f"{args.file}: {Path(args.file).stat().st_size:,} bytes on disk")
     print("\n".join(lines))

@@ -11,7 +11,9 @@ from tinier_yolo.cli.options import count, face_heights, positive, share, whole
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
-    parser.add_argument("cfg", help="the network")
+    parser.add_argument(
+        "cfg", help="the network: a cfg, or the name of one that comes with the package, such as tinier-yolo-face"
+    )
     parser.add_argument("--data", required=True, type=Path, help=".data file: train and valid lists, names")
     parser.add_argument(
         "--init",
@@ -69,8 +71,9 @@ def run(args: argparse.Namespace) -> int:
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.errors import UsageError
     from tinier_yolo.output_folder import OutputFolder
+    from tinier_yolo.shipped import cfg_file
 
-    network = Network.load(args.cfg)
+    network = Network.load(cfg_file(args.cfg))
     OutputFolder(args.out).check()
     try:
         from tinier_yolo.training.options import TrainingOptions, override

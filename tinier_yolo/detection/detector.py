@@ -18,6 +18,7 @@ from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.detection.region import decode
 from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.shipped import cfg_file, default_model
 
 Size = int | tuple[int, int]
 
@@ -76,7 +77,7 @@ class Detector:
     @classmethod
     def load(
         cls,
-        path: PathLike,
+        path: PathLike | None = None,
         cfg: PathLike | None = None,
         size: Size | None = None,
         threads: int = 1,
@@ -85,7 +86,8 @@ class Detector:
         """A detector from a file.
 
         Args:
-            path: an integer program (.ifq), or Darknet weights, which need their ``cfg``.
+            path: an integer program (.ifq), or Darknet weights, which need their ``cfg``; None for the model that comes
+                with the package.
             cfg: the cfg of the weights. Weights of an IFQ network are converted and run on integers, those of a float
                 network run in float (OpenCV's DNN module).
             size: the network's input, N or (width, height), multiples of its stride; the cfg's own size if None.
@@ -98,6 +100,10 @@ class Detector:
         """
         if threads < 1:
             raise UsageError("bad number of threads", expected="at least 1", found=threads)
+        if path is None:
+            if cfg is not None:
+                raise UsageError("a cfg without its weights", path=cfg)
+            path = default_model()
         if cfg is None and class_names is not None:
             raise UsageError("names go with weights and their cfg: an .ifq holds its own", path=path)
         if cfg is None:
@@ -124,7 +130,7 @@ class Detector:
     def _from_weights(
         cls, path: PathLike, cfg: PathLike, size: Size | None, threads: int, class_names: tuple[str, ...] | None
     ) -> Self:
-        original = Network.load(cfg)
+        original = Network.load(cfg_file(cfg))
         network = _resized(original, size)
         classes = network.region.classes
         if class_names is None:

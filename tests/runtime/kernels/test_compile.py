@@ -40,6 +40,18 @@ def test_the_second_process_compiles_nothing(root: Path, tmp_path: Path) -> None
     assert sorted(tmp_path.rglob("*")) == files
 
 
+def test_the_first_process_says_that_it_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compilation, "_candidates", lambda: iter([tmp_path]))
+    for said in ("tinier-yolo: compiling kernels for this machine", ""):
+        assert folder() is not None
+        captured = capsys.readouterr()
+        assert captured.err.startswith(said)
+        assert captured.err.count("\n") == bool(said)
+        assert captured.out == ""
+
+
 def folder() -> Path | None:
     return compilation.cache_folder.__wrapped__()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -62,7 +63,19 @@ def inlined(function: FunctionT) -> FunctionT:
 def cache_folder() -> Path | None:
     """The folder for compiled kernels; None where none can be written."""
     name = f"kernels-{_digest()}"
-    return next((folder / name for folder in _candidates() if _writable(folder / name)), None)
+    for folder in _candidates():
+        is_new = not (folder / name).exists()
+        if _writable(folder / name):
+            if is_new:
+                _announce()
+            return folder / name
+    _announce()
+    return None
+
+
+def _announce() -> None:
+    # Nothing else is said for ten seconds and more.
+    print("tinier-yolo: compiling kernels for this machine, which the first run does (10 to 30 s)", file=sys.stderr)
 
 
 def _candidates() -> Iterator[Path]:
