@@ -7,14 +7,10 @@ import pytest
 
 from tests.training.conftest import tiny_cfg
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.darknet.weights import Parameters, save_weights
+from tinier_yolo.darknet.weights import save_weights
 from tinier_yolo.errors import WeightsError
 from tinier_yolo.training.initialize import load_initial
 from tinier_yolo.training.model import DarknetModel
-
-
-def drawn_for(network: Network) -> Parameters:
-    return DarknetModel(network).parameters_of_layers()
 
 
 def test_the_float_twin_gives_weights_and_norms(tmp_path: Path) -> None:
@@ -24,7 +20,7 @@ def test_the_float_twin_gives_weights_and_norms(tmp_path: Path) -> None:
         {name: rng.normal(size=shape).astype(np.float32) for name, shape in layer.parameters} for layer in twin.layers
     )
     save_weights(tmp_path / "float.weights", twin, drawn)
-    parameters = load_initial(tmp_path / "float.weights", network, drawn_for(network)).parameters
+    parameters = load_initial(tmp_path / "float.weights", network)
     kinds = [layer.kind for layer in network.layers]
     first_norm = kinds.index("batchnorm")
     np.testing.assert_array_equal(parameters[0]["weights"], drawn[0]["weights"])
@@ -41,9 +37,7 @@ def test_its_own_weights_are_taken_as_they_are(tmp_path: Path) -> None:
     network = Network.parse(tiny_cfg(True), "ifq.cfg")
     parameters = DarknetModel(network).parameters_of_layers()
     save_weights(tmp_path / "a.weights", network, parameters)
-    initial = load_initial(tmp_path / "a.weights", network, drawn_for(network))
-    assert initial.taken == initial.layers
-    for arrays, again in zip(parameters, initial.parameters, strict=True):
+    for arrays, again in zip(parameters, load_initial(tmp_path / "a.weights", network), strict=True):
         for name in arrays:
             np.testing.assert_array_equal(arrays[name], again[name])
 
@@ -51,67 +45,5 @@ def test_its_own_weights_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_any_other_file_is_refused(tmp_path: Path) -> None:
     other = Network.parse(tiny_cfg(False).replace("filters=16", "filters=20"), "other.cfg")
     save_weights(tmp_path / "a.weights", other, DarknetModel(other).parameters_of_layers())
-    network = Network.parse(tiny_cfg(True), "ifq.cfg")
     with pytest.raises(WeightsError, match=r"does not belong to ifq\.cfg"):
-        load_initial(tmp_path / "a.weights", network, drawn_for(network))
-
-
-def counted(network: Network, first: int = 0) -> Parameters:
-    """Arrays in which no two values are the same."""
-    made = []
-    for layer in network.layers:
-        arrays = {}
-        for name, shape in layer.parameters:
-            arrays[name] = np.arange(first, first + np.prod(shape), dtype=np.float32).reshape(shape)
-            first += int(np.prod(shape))
-        made.append(arrays)
-    return tuple(made)
-
-
-@pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize("twin", [False, True])
-def test_the_beginning_of_a_file_is_taken_and_the_rest_stays_random(tmp_path: Path, binary: bool, twin: bool) -> None:
-    network = Network.parse(tiny_cfg(binary), "net.cfg")
-    whole = Network.parse(tiny_cfg(binary and not twin), "whole.cfg")
-    arrays, drawn = counted(whole), drawn_for(network)
-    save_weights(tmp_path / "whole.weights", whole, arrays)
-    data, end = (tmp_path / "whole.weights").read_bytes(), 20
-    lengths = [sum(array.nbytes for array in own.values()) for own in arrays if own]
-    for taken, length in enumerate(lengths[:-1], start=1):
-        end += length
-        (tmp_path / "net.conv").write_bytes(data[:end])
-        initial = load_initial(tmp_path / "net.conv", network, drawn)
-        assert (initial.taken, initial.layers) == (taken, len(lengths))
-        pairs = zip(drawn, initial.parameters, strict=True)
-        weights = [(old["weights"], new["weights"]) for old, new in pairs if "weights" in old]
-        read = [own["weights"] for own in arrays if "weights" in own]
-        for (random, found), from_file in zip(weights, read, strict=True):
-            assert np.array_equal(found, from_file) or np.array_equal(found, random)
-        assert np.array_equal(weights[0][1], read[0])
-        assert np.array_equal(weights[-1][1], weights[-1][0])
-
-
-@pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize("classes", [2, 20])
-def test_a_file_for_other_classes_gives_all_but_the_last_convolution(
-    tmp_path: Path, binary: bool, classes: int
-) -> None:
-    network = Network.parse(tiny_cfg(True), "net.cfg")
-    text = tiny_cfg(binary).replace("filters=12\nsize=1", f"filters={2 * (5 + classes)}\nsize=1")
-    other = Network.parse(text.replace("classes=1", f"classes={classes}"), "other.cfg")
-    save_weights(tmp_path / "other.weights", other, counted(other))
-    drawn = drawn_for(network)
-    initial = load_initial(tmp_path / "other.weights", network, drawn)
-    assert initial.taken == initial.layers - 1
-    np.testing.assert_array_equal(initial.parameters[-2]["weights"], drawn[-2]["weights"])
-    np.testing.assert_array_equal(initial.parameters[0]["weights"], counted(other)[0]["weights"])
-
-
-def test_a_file_cut_inside_a_layer_is_refused(tmp_path: Path) -> None:
-    network = Network.parse(tiny_cfg(False), "net.cfg")
-    save_weights(tmp_path / "a.weights", network, counted(network))
-    data = (tmp_path / "a.weights").read_bytes()
-    for length in (20, 24, 1000, len(data) - 1, len(data) - 4, len(data) + 4):
-        (tmp_path / "b.weights").write_bytes((data + b"0000")[:length])
-        with pytest.raises(WeightsError, match=r"does not belong to net\.cfg|byte 0: the header"):
-            load_initial(tmp_path / "b.weights", network, drawn_for(network))
+        load_initial(tmp_path / "a.weights", Network.parse(tiny_cfg(True), "ifq.cfg"))

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.training.conftest import tiny_cfg
-from tests.training.test_initialize import drawn_for
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, save_weights
 from tinier_yolo.detection.detector import Detector
@@ -23,10 +22,6 @@ BLOCK_1X1 = {
     True: "[convolutional]\nbinary=1\nfilters=16\nsize=1\npad=1\nactivation=linear\n"
     "[batchnorm]\n[activation]\nactivation=hwgq\nbits=2\n",
 }
-
-
-def initial(path: Path, network: Network) -> Parameters:
-    return load_initial(path, network, drawn_for(network)).parameters
 
 
 def networks(binary: bool) -> tuple[Network, Network]:
@@ -92,7 +87,7 @@ def test_the_boxes_are_the_same(binary: bool, tmp_path: Path) -> None:
     narrow, wide = networks(binary)
     parameters = random_parameters(narrow)
     save_weights(tmp_path / "narrow.weights", narrow, parameters)
-    save_weights(tmp_path / "wide.weights", wide, initial(tmp_path / "narrow.weights", wide))
+    save_weights(tmp_path / "wide.weights", wide, load_initial(tmp_path / "narrow.weights", wide))
     rng, found = np.random.default_rng(1), []
     image = rng.integers(0, 256, (64, 64, 3), np.uint8)
     for network in (narrow, wide):
@@ -156,8 +151,8 @@ def test_a_float_network_half_as_wide_starts_an_ifq_network(tmp_path: Path) -> N
     float_narrow, _ = networks(False)
     narrow, wide = networks(True)
     save_weights(tmp_path / "a.weights", float_narrow, random_parameters(float_narrow))
-    through = widen(initial(tmp_path / "a.weights", narrow), narrow, wide)
-    for arrays, again in zip(through, initial(tmp_path / "a.weights", wide), strict=True):
+    through = widen(load_initial(tmp_path / "a.weights", narrow), narrow, wide)
+    for arrays, again in zip(through, load_initial(tmp_path / "a.weights", wide), strict=True):
         for name in arrays:
             np.testing.assert_array_equal(arrays[name], again[name])
 
@@ -167,7 +162,7 @@ def test_a_network_a_quarter_as_wide_is_refused(tmp_path: Path) -> None:
     quarter = next(narrower_twins(narrow))
     save_weights(tmp_path / "a.weights", quarter, random_parameters(quarter))
     with pytest.raises(WeightsError, match=r"does not belong to wide\.cfg"):
-        initial(tmp_path / "a.weights", wide)
+        load_initial(tmp_path / "a.weights", wide)
 
 
 @pytest.mark.parametrize("change", [("filters=12\nsize=3", "filters=13\nsize=3"), ("[region]", "[dropout]\n[region]")])

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init",
         type=Path,
-        help=".weights to start from: this network's, its float twin's, the first layers of either, or half as wide",
+        help=".weights to start from: of this network, its float twin, one half as wide, or the first layers of one",
     )
     parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out, if there is one")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run; it is lost")

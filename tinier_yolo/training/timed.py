@@ -113,8 +113,7 @@ class TimedRun:
         self.validation_batches = letterboxed(held_out, network) if held_out else []
         self.state = RunState(network, self.device, fused=False)
         if options.init is not None:
-            drawn = self.state.model.parameters_of_layers()
-            self.state.model.load_parameters(load_initial(options.init, network, drawn).parameters)
+            self.state.model.load_parameters(load_initial(options.init, network))
             self.state.average.load_state_dict(self.state.model.state_dict())
         self.pixels = torch.from_numpy(packed.images).to(self.device)
         self.planned = PlannedSet(training_set(packed, network, options.seed), packed.sizes)

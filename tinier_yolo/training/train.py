@@ -22,12 +22,12 @@ from tqdm import tqdm
 from tinier_yolo.darknet.cfg import keys_without_effect
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
+from tinier_yolo.training.beginning import load_start
 from tinier_yolo.training.dataset import Batch
 from tinier_yolo.training.devices import Processes, autocast_for, choose_device, choose_precision
 from tinier_yolo.training.feed import Feed
 from tinier_yolo.training.folder import locked, refuse_old_run
 from tinier_yolo.training.history import History, draw_curves
-from tinier_yolo.training.initialize import load_initial
 from tinier_yolo.training.measure import (
     TRAINING_COLUMNS,
     VALIDATION_COLUMNS,
@@ -92,7 +92,7 @@ class Run:
         if options.resume and checkpoint.is_file():
             state.restore(checkpoint, self.identity)
         elif options.init is not None:
-            initial = load_initial(options.init, self.network, state.model.parameters_of_layers())
+            initial = load_start(options.init, self.network, state.model.parameters_of_layers())
             state.model.load_parameters(initial.parameters)
             state.average.load_state_dict(state.model.state_dict())
             part = "" if initial.taken == initial.layers else f", the first {initial.taken} of {initial.layers} layers"
