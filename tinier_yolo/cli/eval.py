@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tinier_yolo.eval.subjects import Chosen
 
 _EPILOG = """
-The threshold is low on purpose: a curve needs the detections of low scores too. Images are read as they are stored,
-EXIF orientation ignored. ms_per_image in summary.json is the median of one detector on one thread while the other
+The threshold is low on purpose: a curve needs the detections of low scores too. The images of FDDB
+and WIDER FACE are read as they are stored; labelled turns photographs as EXIF says. ms_per_image in summary.json is the median of one detector on one thread while the other
 workers run too: --workers 1 on an idle machine for a time to quote.
 
 Exit code: 0 fine; 1 some images could not be read (their faces count as missed, summary.json names them); 2 bad usage

@@ -40,8 +40,8 @@ class Plan:
     Attributes:
         steps: the kernel calls, in order.
         maps: the output map of each quantised layer.
-        result: what the last convolution writes, int32 [cell][filter]. It has rows for whole quads of cells and columns
-            for whole vectors of filters: more than the output map has.
+        result: what the last convolution writes, int32 [cell][filter]. It is padded: its rows to a multiple of 4
+            cells, its columns to a whole vector of filters.
         shape: the shape of the output map: channels, height, width.
     """
 
@@ -76,12 +76,12 @@ class Plan:
 
     @property
     def scratch_bytes(self) -> int:
-        """The memory that a thread needs at most beside the maps: for tables and sums."""
+        """The most scratch memory that any step needs for each thread: for tables and sums."""
         return max(step.scratch for step in self.steps)
 
     @property
     def map_bytes(self) -> int:
-        """The memory of all maps: the layers' outputs, those before a pool of its own, the packed image, the result."""
+        """The memory of all maps: the layers' outputs, unpooled maps of separate pools, the packed image, the result."""
         return sum(step.target.data.nbytes for step in self.steps if step.target) + self.result.nbytes
 
     def run(self, image: Bytes, threads: int = 1) -> Int32:

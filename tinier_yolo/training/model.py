@@ -161,6 +161,9 @@ class DarknetModel(nn.Module):
         """Copy arrays in Darknet's form into the module."""
         with torch.no_grad():
             for tensors, arrays in zip(self._arrays(), parameters, strict=True):
+                # A layer type whose arrays nobody named here would else keep its random numbers without a word.
+                if tensors.keys() != arrays.keys():
+                    raise ValueError(f"arrays {sorted(arrays)} for a module that holds {sorted(tensors)}")
                 for name, tensor in tensors.items():
                     tensor.copy_(torch.from_numpy(np.array(arrays[name])))
 

@@ -32,13 +32,13 @@ Int32 = NDArray[np.int32]
 Uint16 = NDArray[np.uint16]
 Words = NDArray[np.uint64]
 
-#: A bound that every sum of a layer is below: the greatest uint16.
+#: The greatest bound: every sum of a layer that fits is less.
 _MOST = 65535
 #: Bytes of tables, weights and sums that a segment may touch, for them to stay in the caches next to the core.
 _CACHED = 40 << 10
 
 # Cycles on a Zen 4, with its own instructions and held back to those of others, as measured in 2026. Only their
-# proportions count. A lookup is one of 64 filters in one window; a word is one of 16 filters.
+# proportions count. _LOOKUP is one lookup for 64 filters in one window; _WORD is one word for 16 filters.
 _LOOKUP = 1.6 if GROUPS == 2 and BITS == 6 else 1.8
 _LONE_LOOKUP = 2.6 if GROUPS == 2 else _LOOKUP
 _WORD = 1.65 if COUNTS_WORDS else 4.8
@@ -53,7 +53,7 @@ def fits(layer: BinaryConvolution) -> bool:
 
 
 def takes(layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
-    """Whether they can, and are quicker at it than the kernels that count bits."""
+    """Whether these kernels can run the layer, and should be quicker than those that count bits."""
     if not fits(layer):
         return False
     filters, channels, size, _ = layer.convolution.weight_shape
@@ -130,7 +130,8 @@ class PackedLookup:
     @classmethod
     def of(cls, layer: QuantizedLayer) -> PackedLookup:
         """Pack a layer that :func:`fits`."""
-        # Sums are uint16, and so are bounds: those that every sum is below are cut off to one more than any sum.
+        # Sums are uint16, and so are bounds. A bound above every possible sum is cut to the greatest uint16, which still is
+        # above every sum.
         assert layer.limit < _MOST
         _, channels, size, _ = layer.convolution.weight_shape
         order, bursts, segments = _ordered(size, -(-channels // BITS), 255 // (((1 << layer.input_bits) - 1) * BITS))
@@ -146,7 +147,7 @@ class PackedLookup:
         rows, columns = np.divmod(windows.reshape(-1, 1, WINDOWS), layout.row_bytes)
         needed, slots = _ring(rows, size)
         # Where the table of each window's cell begins, in each kernel row; along a row of the map tables lie side by
-        # side, so that taps are what kernel columns and chunks add to that.
+        # side. A tap is then the offset of one kernel column and chunk from there.
         tables = (rows + np.arange(size)[:, None]) % slots * cells + columns // layout.channel_bytes
         ends = np.array(self.segments)
         first = np.cumsum([0, *self.bursts])
@@ -178,7 +179,7 @@ class PackedLookup:
 
 
 def _ring(rows: NDArray[np.integer[Any]], size: int) -> tuple[NDArray[np.integer[Any]], int]:
-    """How the tables of a map's rows are kept: the row after the last one that each quad needs, and the slots.
+    """How the tables of a map's rows are kept: for each quad, one past the last row that it reads; and how many slots.
 
     The tables of a row are made before the first block of quads that needs them, and are kept in a ring of as many rows
     ("slots") as a block needs at once. Row r is in slot r % slots. There it takes the place of row r - slots, which no
@@ -203,8 +204,8 @@ def _ring(rows: NDArray[np.integer[Any]], size: int) -> tuple[NDArray[np.integer
 
 
 def _ordered(size: int, chunks: int, most: int) -> tuple[NDArray[np.intp], tuple[int, ...], tuple[int, ...]]:
-    # The lookups of a window, in bursts of at most `most` of one kernel row, in segments of what the cache holds: all
-    # rows, or else one row, or else some chunks of it.
+    # A window's lookups are split twice: into segments that fit the cache (all kernel rows, else one row, else part of
+    # one), and within them into bursts of at most `most` lookups from one row.
     touched = (BLOCK * WINDOWS + 3 * size) * chunks * ENTRIES  # By one row, weights of two groups included.
     together = size if size * touched <= _CACHED else 1
     parts = min(-(-together * touched // _CACHED), chunks)
