@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _EPILOG = """
 The threshold is low on purpose: a curve needs the detections of low scores too. The images of FDDB
-and WIDER FACE are read as they are stored; labelled turns photographs as EXIF says. ms_per_image in summary.json is the median of one detector on one thread while the other
-workers run too: --workers 1 on an idle machine for a time to quote.
+and WIDER FACE are read as they are stored; labelled turns photographs as EXIF says.
+ms_per_image in summary.json is the median of one detector on one thread while the other workers run too: --workers 1 on
+an idle machine for a time to quote.
 
 Exit code: 0 fine; 1 some images could not be read (their faces count as missed, summary.json names them); 2 bad usage
 or bad input.

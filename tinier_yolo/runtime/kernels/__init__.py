@@ -30,6 +30,6 @@ convolution's kernel are contiguous, for any number of channels.
 
 **Levels from comparisons.** m_i says whether S is below the i-th bound, i = 1 .. n. The bounds of a filter are in
 order, so that m_i falls from 1 to 0 once, and the level is the sum of m_i. Counting up, bit p changes at every
-multiple of 2^p. So bit p is the xor of the m_i whose i is divisible by 2^p. A filter with a negative scale has its levels reversed,
-n - level: this inverts every bit of them, and is one more xor ("flips").
+multiple of 2^p. So bit p is the xor of the m_i whose i is divisible by 2^p. A filter with a negative
+scale has its levels reversed, n - level: this inverts every bit of them, and is one more xor ("flips").
 """

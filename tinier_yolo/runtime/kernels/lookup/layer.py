@@ -130,8 +130,8 @@ class PackedLookup:
     @classmethod
     def of(cls, layer: QuantizedLayer) -> PackedLookup:
         """Pack a layer that :func:`fits`."""
-        # Sums are uint16, and so are bounds. A bound above every possible sum is cut to the greatest uint16, which still is
-        # above every sum.
+        # Sums are uint16, and so are bounds. A bound above every possible sum is cut to the greatest uint16, which
+        # still is above every sum.
         assert layer.limit < _MOST
         _, channels, size, _ = layer.convolution.weight_shape
         order, bursts, segments = _ordered(size, -(-channels // BITS), 255 // (((1 << layer.input_bits) - 1) * BITS))
