@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def map_bytes(self) -> int:
-        """The memory of all maps: the layers' outputs, unpooled ones of separate pools, the packed image, the result."""
+        """Memory of all maps: the layers' outputs, unpooled ones of separate pools, the packed image, the result."""
         return sum(step.target.data.nbytes for step in self.steps if step.target) + self.result.nbytes
 
     def run(self, image: Bytes, threads: int = 1) -> Int32:
