@@ -219,8 +219,8 @@ def test_bad_images_are_all_found_before_the_first_step(
     cfg.write_text(tiny_cfg(binary=False))
     assert main(arguments(cfg, spoilt, tmp_path / "out", "--max-batches", "5")) == 2
     err = capsys.readouterr().err
-    assert f"{tmp_path}/data/images/4.png: cannot decode" in err
-    assert f"{tmp_path}/data/images/7.png: cannot decode" in err
+    assert f"{tmp_path}/data/images/4.png: not an image" in err
+    assert f"{tmp_path}/data/images/7.png: not an image" in err
     assert "2 of 12 images cannot be decoded (expected images, or --skip-bad" in err.splitlines()[-1]
     assert "starting at iteration" not in err
     assert not (tmp_path / "out").exists()
