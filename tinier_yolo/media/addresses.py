@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 
 from tinier_yolo.errors import MediaError
 
@@ -34,6 +31,11 @@ def download(address: str, most: int) -> bytes:
     """
     if not address.lower().startswith("http"):
         raise MediaError("images come from files or the web", path=shown(address), expected="http:// or https://")
+    # Slow to import, with TLS behind them, and most runs read files alone.
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
             data: bytes = answer.read(most + 1)
