@@ -24,8 +24,8 @@ def random_cfg(rng: np.random.Generator, layers: int) -> str:
         padding = int(rng.integers(size // 2, size // 2 + 2))
         activation = rng.choice(["linear", "leaky", "leaky", "relu"])
         lines.append(
-            f"[convolutional]\nfilters={rng.choice([1, 6, 8, 11, 16, 24, 30])}\nsize={size}\nstride={rng.integers(1, 3)}\n"
-            f"padding={padding}\nactivation={activation}"
+            f"[convolutional]\nfilters={rng.choice([1, 6, 8, 11, 16, 24, 30])}\nsize={size}\n"
+            f"stride={rng.integers(1, 3)}\npadding={padding}\nactivation={activation}"
         )
         side = -(-side // 2)
         if rng.random() < 0.5:

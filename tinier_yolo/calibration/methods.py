@@ -38,9 +38,7 @@ Notify = Callable[[Point], None]
 def layer_bits(bits: Sequence[int]) -> Bits:
     """Bits for the weights and the output map of each layer; biases and the last map keep KEPT_BITS."""
     last = len(bits) - 1
-    return tuple(
-        LayerBits(own, KEPT_BITS, KEPT_BITS if number == last else own) for number, own in enumerate(bits)
-    )
+    return tuple(LayerBits(own, KEPT_BITS, KEPT_BITS if number == last else own) for number, own in enumerate(bits))
 
 
 def measure(trials: DetectionTrials, method: str, bits: Bits, notify: Notify) -> Point:
@@ -58,7 +56,11 @@ def uniform(trials: DetectionTrials, bits: int | None, least: float, notify: Not
     """
     layers = len(trials.builder.layers)
     candidates = [layer_bits([number] * layers) for number in ([bits] if bits else range(MIN_BITS, MAX_BITS + 1))]
-    return measure(trials, "uniform", candidates[0], notify) if bits else _first(trials, "uniform", candidates, least, notify)
+    return (
+        measure(trials, "uniform", candidates[0], notify)
+        if bits
+        else _first(trials, "uniform", candidates, least, notify)
+    )
 
 
 def kappa_of(trials: DetectionTrials, wanted: str, notify: Notify) -> float:
@@ -80,7 +82,7 @@ def kappa_of(trials: DetectionTrials, wanted: str, notify: Notify) -> float:
 
 
 def objective_costs(sizes: Sequence[LayerSize], objective: str) -> list[float]:
-    """rho of each layer: its weights (``size``) or its multiply-accumulates (``work``)."""
+    """Rho of each layer: its weights (``size``) or its multiply-accumulates (``work``)."""
     return [float(size.weights if objective == "size" else size.macs) for size in sizes]
 
 
@@ -112,7 +114,9 @@ def lin(
     return measure(trials, "lin", layer_bits(fitting[-1] if fitting else swept[0]), notify)
 
 
-def curve(trials: DetectionTrials, sizes: Sequence[LayerSize], kappa: float, objective: str, notify: Notify) -> list[Point]:
+def curve(
+    trials: DetectionTrials, sizes: Sequence[LayerSize], kappa: float, objective: str, notify: Notify
+) -> list[Point]:
     """Both sweeps, from 3 to 10 bits a weight: accuracy over size for uniform and for allocated bits."""
     layers, rho = len(sizes), objective_costs(sizes, objective)
     points = [measure(trials, "uniform", layer_bits([number] * layers), notify) for number in range(3, 11)]
@@ -123,9 +127,7 @@ def curve(trials: DetectionTrials, sizes: Sequence[LayerSize], kappa: float, obj
     return points + [measure(trials, "lin", own, notify) for own in chosen]
 
 
-def _first(
-    trials: DetectionTrials, method: str, candidates: Sequence[Bits], least: float, notify: Notify
-) -> Point:
+def _first(trials: DetectionTrials, method: str, candidates: Sequence[Bits], least: float, notify: Notify) -> Point:
     # Bisection over candidates of growing cost, as if the metric grew with it; the last one is tried first.
     found = measure(trials, method, candidates[-1], notify)
     if found.metric < least:

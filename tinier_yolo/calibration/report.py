@@ -144,7 +144,11 @@ class Report:
         plot_lines(folder / "sqnr.png", lines, title="SQNR by layer", axes=("Layer", "dB"))
         lines = []
         for method in dict.fromkeys(point.method for point in self.points):
-            own = {costs(self.sizes, point.bits).weights / 8e6: point.metric for point in self.points if point.method == method}
+            own = {
+                costs(self.sizes, point.bits).weights / 8e6: point.metric
+                for point in self.points
+                if point.method == method
+            }
             lines.append(Line(method, sorted(own), [own[size] for size in sorted(own)]))
         if lines:
             title = f"{self.facts['metric']} over the size of the weights, {self.facts['images']} images"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinier_yolo import __version__
-from tinier_yolo.bulk.local import progress
+from tinier_yolo.bulk.local import cores, progress
 from tinier_yolo.calibration.images import CalibrationImages
 from tinier_yolo.calibration.methods import METHODS, OBJECTIVES, Point, curve, kappa_of, lin, uniform
 from tinier_yolo.calibration.report import Report, bits_text, make_report
@@ -29,9 +29,12 @@ from tinier_yolo.quantization.post_training.folding import fold
 from tinier_yolo.quantization.post_training.formats import Builder, LayerBits
 from tinier_yolo.quantization.post_training.search import SearchState, search
 from tinier_yolo.quantization.post_training.statistics import map_statistics
+from tinier_yolo.runtime.float_engine import FloatEngine
 
 #: Where a search keeps its state, beside the program that it will make.
 STATE_SUFFIX = ".search.json"
+#: About how many of the images the statistics of the maps are taken from: of each there are thousands of values.
+STATISTICS_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class Options:
         if self.bits is not None and not MIN_BITS <= self.bits <= MAX_BITS:
             raise UsageError("bad number of bits", expected=f"{MIN_BITS}..{MAX_BITS}", found=self.bits)
         if self.bits is not None and self.method == "goyal":
-            raise UsageError("the search finds the bits itself", expected="--budget", found="--bits with --method goyal")
+            raise UsageError(
+                "the search finds the bits itself", expected="--budget", found="--bits with --method goyal"
+            )
         if not 0 <= self.budget < 1:
             raise UsageError("bad budget", expected="0 <= budget < 1", found=self.budget)
         if self.kappa not in ("fit", "measure"):
@@ -166,10 +171,14 @@ def _prepare(options: Options) -> Run:
     if options.size:
         network = network.resized(*options.size)
     data = read_weights(options.weights)
-    folded = fold(network, parse_weights(data, network, options.weights))
+    parameters = parse_weights(data, network, options.weights)
+    folded = fold(network, parameters)
     images = CalibrationImages.load(network, load_set(options.data), options.images, options.metric)
     pixels = images.pixels
-    statistics, outputs = map_statistics(folded, progress(pixels, len(pixels), "float"), len(pixels))
+    engine = FloatEngine(network, parameters, threads=cores())
+    outputs = [engine.run(image) for image in progress(pixels, len(pixels), "float")]
+    seen = pixels[:: max(1, len(pixels) // STATISTICS_IMAGES)]
+    statistics = map_statistics(folded, progress(seen, len(seen), "statistics"), len(seen))
     trials = DetectionTrials(Builder(folded, statistics), images, outputs)
     digest = hashlib.sha256(data + network.text.encode())
     chosen = {key: value for key, value in asdict(options).items() if key not in ("output", "report", "cfg", "weights")}

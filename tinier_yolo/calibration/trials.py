@@ -9,9 +9,9 @@ import numpy as np
 
 from tinier_yolo.calibration.images import CalibrationImages
 from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
+from tinier_yolo.quantization.post_training.folding import Float32
 from tinier_yolo.quantization.post_training.formats import Bits, Builder, uniform_bits
 from tinier_yolo.quantization.post_training.sqnr import measured_sqnr
-from tinier_yolo.quantization.post_training.folding import Float32
 from tinier_yolo.runtime.cached_maps import CachedMaps
 
 

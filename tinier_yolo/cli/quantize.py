@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--objective", choices=("size", "work"), default="size", help="lin: what shall be small")
     parser.add_argument("--size", type=size, metavar="N|WxH", help="the network's input (default: the cfg's)")
-    parser.add_argument("--report", metavar="DIR", help="write JSON, CSV and plots there, with the curve of both sweeps")
+    parser.add_argument(
+        "--report", metavar="DIR", help="write JSON, CSV and plots there, with the curve of both sweeps"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -38,8 +38,7 @@ class Engine:
             raise UsageError("bad number of threads", expected="at least 1", found=threads)
         self.program = program
         self.threads = _usable(threads)
-        fixed_point = isinstance(program, FixedPointProgram)
-        self._packed = PackedFixedPointProgram.of(program) if fixed_point else PackedProgram.of(program)
+        self._packed = _pack(program)
         self._plans: OrderedDict[tuple[int, int], AnyPlan] = OrderedDict()
 
     def run(self, image: Bytes) -> Int32:
@@ -100,6 +99,12 @@ class Engine:
             )
         # The kernels are compiled for one kind of array: contiguous, and not marked as read-only.
         return np.require(image, requirements=("C", "W"))
+
+
+def _pack(program: AnyProgram) -> PackedProgram | PackedFixedPointProgram:
+    if isinstance(program, FixedPointProgram):
+        return PackedFixedPointProgram.of(program)
+    return PackedProgram.of(program)
 
 
 def _usable(threads: int) -> int:

@@ -16,7 +16,9 @@ def test_rounding_is_to_the_nearest_ties_away_from_zero_and_saturates() -> None:
     assert (NumberFormat(4, 0).encode([0.49999999999999994]) == 0).all()
 
 
-@pytest.mark.parametrize("numbers", [NumberFormat(2, 9), NumberFormat(8, -3), NumberFormat(5, 2, signed=False)], ids=str)
+@pytest.mark.parametrize(
+    "numbers", [NumberFormat(2, 9), NumberFormat(8, -3), NumberFormat(5, 2, signed=False)], ids=str
+)
 def test_every_integer_of_a_format_comes_back(numbers: NumberFormat) -> None:
     integers = np.arange(numbers.lowest, numbers.highest + 1)
     assert (numbers.encode(numbers.decode(integers)) == integers).all()

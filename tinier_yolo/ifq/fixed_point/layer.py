@@ -1,8 +1,8 @@
 """A layer of a fixed-point program and its formats.
 
-Its accumulator counts units of 2^-(f_w + f_x): the sum of weight * value, and the bias. The activation works on it, then
-a shift to the right by f_w + f_x - f_y with rounding, ties away from zero, and saturation make the output's integer.
-All of it is monotone, so that a max pool may stand before or behind it.
+Its accumulator counts units of 2^-(f_w + f_x): the sum of weight * value, and the bias. The activation works on it,
+then a shift to the right by f_w + f_x - f_y with rounding, ties away from zero, and saturation make the output's
+integer. All of it is monotone, so that a max pool may stand before or behind it.
 """
 
 from __future__ import annotations
@@ -139,4 +139,5 @@ def requantize(sums: Int32, shift: int, made: NumberFormat) -> Int16:
     """Accumulators shifted to the right, to the nearest, ties away from zero, and saturated to a format."""
     half = (1 << shift) >> 1
     shifted = (sums + half - ((sums < 0) & (shift > 0))) >> shift
-    return np.clip(shifted, made.lowest, made.highest).astype(np.int16)
+    integers: Int16 = np.clip(shifted, made.lowest, made.highest).astype(np.int16)
+    return integers

@@ -57,7 +57,8 @@ class NumberFormat:
         whole = np.floor(size)
         # size - whole is exact; size + 0.5 would round 0.49999999999999994 up.
         rounded = np.copysign(whole + (size - whole >= 0.5), scaled)
-        return np.clip(rounded, self.lowest, self.highest).astype(np.int32)
+        integers: NDArray[np.int32] = np.clip(rounded, self.lowest, self.highest).astype(np.int32)
+        return integers
 
     def decode(self, integers: ArrayLike) -> NDArray[np.float64]:
         """The values that integers stand for; the inverse of :meth:`encode` on what it gives."""

@@ -33,7 +33,7 @@ def allocate(costs: Sequence[float], kappa: float, most: float) -> tuple[int, ..
 
 
 def allocations(costs: Sequence[float], kappa: float) -> list[tuple[int, ...]]:
-    """All allocations that differ, from the fewest bits to the most: the common offset is swept in quarters of a bit."""
+    """All allocations that differ, from the fewest bits to the most; the common offset moves by quarters of a bit."""
     spread = -min(bit_differences(costs, kappa))
     found: list[tuple[int, ...]] = []
     for most in np.arange(MIN_BITS, MAX_BITS + spread + 0.25, 0.25):

@@ -140,7 +140,9 @@ class Builder:
             ConversionError: the number of layers is another one, or formats do not fit.
         """
         if len(bits) != len(self.layers):
-            raise ConversionError("not the bits of this network", expected=f"{len(self.layers)} layers", found=len(bits))
+            raise ConversionError(
+                "not the bits of this network", expected=f"{len(self.layers)} layers", found=len(bits)
+            )
         built, read = [], IMAGE_FORMAT
         for number, own in enumerate(bits):
             key = number, read, own
@@ -159,5 +161,3 @@ class Builder:
 def uniform_bits(layers: int, bits: int, biases: int | None = None) -> Bits:
     """The same bits for weights and maps of all layers; biases get as many too if None."""
     return (LayerBits(bits, bits if biases is None else biases, bits),) * layers
-
-

@@ -1,7 +1,7 @@
 """The step of a symmetric uniform quantiser that has the least mean squared error, for two distributions.
 
-Source: J. Max, "Quantizing for minimum distortion" (1960), as Lin et al. 2016 use it. The 2^b levels are (i + 1/2) s and
-their negatives, i = 0 .. 2^(b-1) - 1; the distributions have mean 0 and variance 1.
+Source: J. Max, "Quantizing for minimum distortion" (1960), as Lin et al. 2016 use it. The 2^b levels are (i + 1/2) s
+and their negatives, i = 0 .. 2^(b-1) - 1; the distributions have mean 0 and variance 1.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LAPLACIAN = Distribution(
 @cache
 def optimal_step(bits: int, distribution: Distribution = GAUSSIAN) -> float:
     """The step s that minimises the mean squared error with 2^bits levels, 1 <= bits <= 16."""
-    # E(s) = 2 * sum_i integral over cell i of (x - (i + 1/2) s)^2 p(x), cell i = (i s, (i + 1) s], the last one endless.
+    # E(s) = 2 * sum_i integral over cell i of (x - (i + 1/2) s)^2 p(x), cell i = (i s, (i + 1) s], the last endless.
     # A boundary lies half-way between two levels, so that moving it changes nothing, and
     #   dE/ds = -4 sum_i (i + 1/2) * integral over cell i of (x - (i + 1/2) s) p(x).
     # Summed by parts with the tail integrals it is -4 (A - s B), A and B as `_sums` gives them. It is negative for a

@@ -1,8 +1,9 @@
 """The search of Goyal et al. 2021: fewer bits, tensor by tensor, each seeing the others as they are quantised.
 
-It starts where all have 16 bits. A pass goes over all tensors, those first of which a bit saves most; each is lowered as
-far as the metric stays within the budget, the others being as they are at that time. Passes are repeated until nothing
-changes. The first tensors would use up the whole budget for themselves: so the first passes may lose a part of it only.
+It starts where all have 16 bits. A pass goes over all tensors, those first of which a bit saves most; each is lowered
+as far as the metric stays within the budget, the others being as they are at that time. Passes are repeated until
+nothing changes. The first tensors would use up the whole budget for themselves: so the first passes may lose a part of
+it only.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ def search(
     keep(state)
     while not state.finished:
         share = SHARES[min(state.passes, len(SHARES) - 1)]
-        for state in _one_pass(trials, sizes, wanted * (1 - budget * share), reference, state):
+        for reached in _one_pass(trials, sizes, wanted * (1 - budget * share), reference, state):
+            state = reached
             keep(state)
         last = state.passes >= len(SHARES) - 1
         finished = last and not state.changed

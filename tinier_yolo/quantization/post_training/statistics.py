@@ -33,8 +33,8 @@ class MapStatistics:
 
 def map_statistics(
     layers: Sequence[FoldedLayer], images: Iterable[NDArray[np.uint8]], count: int, seed: int = 0
-) -> tuple[tuple[MapStatistics, ...], list[Float32]]:
-    """The statistics of every layer's output map, and the network's output for each image.
+) -> tuple[MapStatistics, ...]:
+    """The statistics of every layer's output map.
 
     Args:
         layers: the float network.
@@ -51,11 +51,8 @@ def map_statistics(
     samples: list[list[Float32]] = [[] for _ in layers]
     squares, values = np.zeros(len(layers)), np.zeros(len(layers))
     lowest, highest = np.full(len(layers), np.inf), np.full(len(layers), -np.inf)
-    outputs: list[Float32] = []
     for image in images:
-        maps = float_maps(tuple(layers), image)
-        outputs.append(maps[-1])
-        for number, made in enumerate(maps):
+        for number, made in enumerate(float_maps(tuple(layers), image)):
             flat = made.ravel()
             samples[number].append(flat[rng.integers(0, flat.size, max(1, SAMPLE // count))])
             squares[number] += float(np.square(flat, dtype=np.float64).sum())
@@ -67,4 +64,4 @@ def map_statistics(
         MapStatistics(np.concatenate(sample), *map(float, rest))
         for sample, *rest in zip(samples, deviations, lowest, highest, strict=True)
     )
-    return tuple(statistics), outputs
+    return tuple(statistics)

@@ -1,8 +1,8 @@
 """The kernels of a fixed-point program: convolution, max pool, and the image as a map.
 
-The values of a cell lie one after the other, and so do those of the cells of a row of a window. A convolution is then,
-for each row of its window, a run of values times a run of weights. A step of it takes two values of four windows and the
-weights of 16 (or 8) filters for these two: the sums of four windows stay in registers.
+The values of a cell lie one after the other, and so do those of the cells of a row of a window. A convolution is
+then, for each row of its window, a run of values times a run of weights. A step of it takes two values of four windows
+and the weights of 16 (or 8) filters for these two: the sums of four windows stay in registers.
 """
 
 from __future__ import annotations
@@ -73,7 +73,11 @@ class Convolution(NamedTuple):
 
 @kernel
 def convolve_16(*arguments: Any) -> None:
-    """Blocks of 16 filters: some units. Arguments: the fields of a ``Convolution``, the first unit, one after the last."""
+    """Blocks of 16 filters: some units.
+
+    Args:
+        *arguments: the fields of a ``Convolution``, the first unit, and the unit after the last one.
+    """
     c = Convolution(*arguments[:-2])
     for unit in range(arguments[-2], arguments[-1]):
         _convolve(c, unit, INT16X32, INT32X16, 16)

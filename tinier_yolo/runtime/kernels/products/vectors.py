@@ -34,9 +34,7 @@ def add_products(_context: Any, sums: Any, weights: Any, base: Any, _index: Any)
         spread = builder.bitcast(splat_value(builder, both, sums), weights.llvm)
         wide = ir.VectorType(LANE, weights.count)
         product = builder.mul(builder.sext(pairs, wide), builder.sext(spread, wide))
-        even, odd = (
-            builder.shuffle_vector(product, product, lanes(range(part, weights.count, 2))) for part in (0, 1)
-        )
+        even, odd = (builder.shuffle_vector(product, product, lanes(range(part, weights.count, 2))) for part in (0, 1))
         return builder.add(total, builder.add(even, odd))
 
     return sums(sums, weights, base, types.intp), generate
@@ -73,5 +71,3 @@ def requantize(
 
     numbers = (types.intp,) * 4
     return types.void(sums, *numbers, _base, types.intp), generate
-
-
