@@ -84,6 +84,24 @@ def table(network: Network, layers: Sequence[Row] | None = None) -> Iterator[str
     yield f"convolution weights {weights:,}: {weights * 4 / 1e6:.2f} MB as float32, {-(-weights // 8):,} bytes at 1 bit"
     maps = [row.map_size for row in layers]
     yield f"maps: the largest {max(maps):,} bytes, all {sum(maps):,} bytes"
+    yield from _substructures(network)
+
+
+def _substructures(network: Network) -> Iterator[str]:
+    # Of a network that is quantised in part: an integer program has its own rows, a float network no substructures.
+    from tinier_yolo.errors import ConversionError
+    from tinier_yolo.ifq.substructures import divide, integer_chain
+
+    parts = divide(network)
+    if not any(part.quantized for part in parts):
+        return
+    try:
+        integer_chain(network)
+    except ConversionError:
+        quantized = ", ".join(str(number) for number, part in enumerate(parts, start=1) if part.quantized)
+        yield f"{len(parts)} substructures, of which {quantized} are quantised"
+        for number, part in enumerate(parts, start=1):
+            yield f"substructure {number}: " + ", ".join(layer.kind for layer in part.layers)
 
 
 def _line(*cells: object) -> str:
