@@ -196,7 +196,7 @@ def _search(run: Run) -> Point:
         _say(f"{path}: going on after {state.passes} passes and {state.done} tensors")
 
     def keep(reached: SearchState) -> None:
-        run.note(Point("goyal", reached.bits, reached.metric, run.trials.output_sqnr))
+        run.note(Point("goyal", reached.bits, reached.metric, run.trials.accepted_sqnr))
         with atomic_write(path, "w", durable=False) as file:
             json.dump({"fingerprint": run.fingerprint, "state": asdict(reached)}, file)
 

@@ -34,6 +34,7 @@ class DetectionTrials:
     seconds: float = 0.0
     _maps: CachedMaps = field(init=False)
     _output_sqnr: float = field(init=False, default=np.nan)
+    _accepted_sqnr: float = field(init=False, default=np.nan)
 
     def __post_init__(self) -> None:
         program = self.program(uniform_bits(len(self.builder.layers), 8))
@@ -74,9 +75,15 @@ class DetectionTrials:
         """The SQNR at the output, in decibels, of what was measured last."""
         return self._output_sqnr
 
+    @property
+    def accepted_sqnr(self) -> float:
+        """The same of what was accepted last."""
+        return self._accepted_sqnr
+
     def accept(self, bits: Bits) -> None:
         """Start the next trials from these bits, which were measured last."""
         self._maps.accept(self.builder.build(bits))
+        self._accepted_sqnr = self._output_sqnr
         self.builder.forget(bits)
 
     @property
