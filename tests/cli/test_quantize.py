@@ -61,7 +61,7 @@ def test_lin_with_a_report(base: list[str], capsys: Run) -> None:
 
 
 def test_a_search_that_is_interrupted_goes_on(base: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = [*base, "--method", "goyal", "--metric", "ap", "-o"]
+    options = [*base, "--method", "goyal", "--metric", "ap", "--images", "1", "-o"]
     assert main([*options, "whole.ifq"]) == 0
     whole = capsys.readouterr().out
     measure, calls = calibration.DetectionTrials.measure, 0
