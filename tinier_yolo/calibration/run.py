@@ -30,6 +30,7 @@ from tinier_yolo.quantization.post_training.formats import Builder, LayerBits
 from tinier_yolo.quantization.post_training.search import SearchState, search
 from tinier_yolo.quantization.post_training.statistics import map_statistics
 from tinier_yolo.runtime.float_engine import FloatEngine
+from tinier_yolo.shipped import cfg_file
 
 #: Where a search keeps its state, beside the program that it will make.
 STATE_SUFFIX = ".search.json"
@@ -167,7 +168,7 @@ def quantize(options: Options) -> tuple[FixedPointProgram, Report]:
 
 
 def _prepare(options: Options) -> Run:
-    network = Network.load(options.cfg)
+    network = Network.load(cfg_file(options.cfg))
     if options.size:
         network = network.resized(*options.size)
     data = read_weights(options.weights)
