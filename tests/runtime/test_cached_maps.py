@@ -12,7 +12,8 @@ from tinier_yolo.runtime.cached_maps import CachedMaps
 from tinier_yolo.runtime.engine import Engine
 
 
-def test_only_the_layers_behind_a_change_are_run_and_the_maps_are_the_same() -> None:
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_only_the_layers_behind_a_change_are_run_and_the_maps_are_the_same(threads: int) -> None:
     rng = np.random.default_rng(0)
     network = fixed_point_detector.network()
     images = [rng.integers(0, 256, (128, 128, 3)).astype(np.uint8) for _ in range(3)]
@@ -23,7 +24,7 @@ def test_only_the_layers_behind_a_change_are_run_and_the_maps_are_the_same() -> 
         return FixedPointProgram(network, builder.build(bits), ("face",))
 
     bits = uniform_bits(6, 8)
-    cached = CachedMaps(program(bits), images)
+    cached = CachedMaps(program(bits), images, threads)
     for changed, layers_run in ((None, 6), (4, 2), (2, 4), (2, 4), (5, 1), (5, 1)):
         if changed is not None:
             bits = (*bits[:changed], LayerBits(bits[changed].weights - 1, 8, 8), *bits[changed + 1 :])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinier_yolo.bulk.local import cores
 from tinier_yolo.calibration.images import CalibrationImages
 from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.quantization.post_training.folding import Float32
@@ -38,7 +39,7 @@ class DetectionTrials:
 
     def __post_init__(self) -> None:
         program = self.program(uniform_bits(len(self.builder.layers), 8))
-        self._maps = CachedMaps(program, self.images.pixels)
+        self._maps = CachedMaps(program, self.images.pixels, cores())
 
     def program(self, bits: Bits, provenance: dict[str, str] | None = None) -> FixedPointProgram:
         """The program of these bits; classes are named by their numbers where there are several.

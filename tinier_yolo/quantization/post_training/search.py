@@ -115,11 +115,12 @@ def with_bits(bits: Bits, layer: int, name: str, number: int) -> Bits:
 
 
 def _together(trials: Trials, layers: int, least: float, start: SearchState) -> SearchState:
-    # Bisection over the bits that all tensors have; 16 are kept even where they lose more.
+    # Bisection over the bits of all weights and maps; 16 are kept even where they lose more. Biases and the output are
+    # few numbers, for which the others need not wait: they begin with 16.
     low, high, best = MIN_BITS - 1, MAX_BITS, start
     while high - low > 1:
         middle = (low + high) // 2
-        bits = uniform_bits(layers, middle)
+        bits = with_bits(uniform_bits(layers, middle, MAX_BITS), layers - 1, "maps", MAX_BITS)
         metric = trials.measure(bits)
         if metric >= least:
             high, best = middle, SearchState(bits, metric)
