@@ -94,6 +94,21 @@ def plot_precision_recall(path: PathLike, lines: Sequence[Line], *, title: str) 
     _save(path, figure)
 
 
+def plot_lines(path: PathLike, lines: Sequence[Line], *, title: str, axes: tuple[str, str]) -> None:
+    """Draw lines with their points marked; ``axes`` are the names of the two.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    figure, drawn = _axes(title, *axes)
+    for index, line in enumerate(lines):
+        x, y = np.asarray(line.x), np.asarray(line.y)
+        _draw(drawn, index, line.name, x, y)
+        drawn.plot(x, y, "o", markersize=4, color=_COLORS[index % len(_COLORS)])
+    drawn.legend(loc="best", framealpha=1)
+    _save(path, figure)
+
+
 def _axes(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 

@@ -24,7 +24,11 @@ from tinier_yolo.darknet.weights import Parameters, save_weights
 from tinier_yolo.errors import UsageError
 from tinier_yolo.export.onnx import INPUT_NAME, onnx_graph
 from tinier_yolo.files import atomic_write
+from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.ifq.program import Program
+from tinier_yolo.quantization.post_training.folding import fold
+from tinier_yolo.quantization.post_training.formats import Builder, uniform_bits
+from tinier_yolo.quantization.post_training.statistics import map_statistics
 from tinier_yolo.runtime.engine import Engine
 
 #: Runs a network once; returns its output map, or whatever it finds where it is no network of ours.
@@ -90,6 +94,13 @@ class Workload:
         return path
 
     @cached_property
+    def fixed_point(self) -> FixedPointProgram:
+        """The float network in fixed point: 8 bits for every tensor."""
+        layers = fold(self.network, self.parameters)
+        built = Builder(layers, map_statistics(layers, [self.image], 1)).build(uniform_bits(len(layers), 8))
+        return FixedPointProgram(self.network, built, ("face",) * self.network.region.classes)
+
+    @cached_property
     def weights(self) -> Path:
         """The float network's weights as a Darknet file."""
         path = self.folder / "float.weights"
@@ -132,6 +143,17 @@ def integer_engine(workload: Workload, threads: int) -> Run:
     """Ours."""
     engine = Engine(workload.program, threads)
     return lambda: engine.run(workload.image)
+
+
+def _fixed_point(workload: Workload, threads: int) -> Run:
+    program = workload.fixed_point
+    engine, unit = Engine(program, threads), 2.0**-program.fraction_bits
+    image = workload.image
+
+    def run() -> Any:
+        return engine.run(image) * unit
+
+    return run
 
 
 def _onnx_runtime(path: Path, workload: Workload, threads: int) -> Run:
@@ -231,6 +253,7 @@ def _no_yunet(workload: Workload) -> str | None:
 PEERS = (
     Peer("OpenCV DNN fp32 (ONNX)", _opencv_onnx, "opencv-python"),
     Peer("OpenCV DNN fp32 (Darknet importer)", _opencv_darknet, "opencv-python", _no_darknet_importer),
+    Peer("tinier-yolo (8-bit fixed point)", _fixed_point, "numba", exact=False),
     Peer(
         "ONNX Runtime fp32",
         lambda workload, threads: _onnx_runtime(workload.onnx, workload, threads),

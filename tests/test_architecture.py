@@ -24,6 +24,7 @@ ROWS = (
     ("media",),
     ("bulk",),
     ("training", "benchmark", "eval"),
+    ("calibration",),
     ("cli",),
 )
 #: Not even these, though they stand in a row above: what runs a program does not know how it was made, and an

@@ -22,6 +22,13 @@ def test_the_shipped_networks(root: Path, name: str, capsys: Run) -> None:
     assert rest == (root / "tests" / "golden" / f"summary_{name}.txt").read_text()
 
 
+def test_substructures_of_a_network_that_is_quantised_in_part(root: Path, capsys: Run) -> None:
+    assert main(["summary", str(root / "cfg" / "ifq-alexnet.cfg")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-8] == "7 substructures, of which 2, 3, 4, 5, 6 are quantised"
+    assert lines[-1] == "substructure 7: connected, batchnorm, activation, connected"
+
+
 def test_program_and_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Run) -> None:
     monkeypatch.chdir(tmp_path)
     small_ifq.write_model(tmp_path)

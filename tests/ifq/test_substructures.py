@@ -27,6 +27,18 @@ def test_ifq_tinier_yolo_is_eight_quantised_substructures_and_one_other(root: Pa
     assert [part[0] for part in parts] == [0, 4, 8, 12, 16, 20, 24, 27, 30]
 
 
+def test_alexnet_is_seven_substructures_the_first_and_the_last_not_quantised(root: Path) -> None:
+    network = Network.load(root / "cfg" / "ifq-alexnet.cfg")
+    parts = kinds(network)
+    assert [part[1] for part in parts] == [False, True, True, True, True, True, False]
+    assert [part[2] for part in parts[:3]] == [POOLED, POOLED, PLAIN]
+    assert parts[5][2] == ["connected", "batchnorm", "activation"]
+    assert parts[6][2] == ["connected", "batchnorm", "activation", "connected"]
+    assert network.layers[0].output == (96, 55, 55)
+    with pytest.raises(ConversionError, match=r"line 19, \[convolutional\]: not a quantised substructure"):
+        integer_chain(network)
+
+
 def test_batch_norm_is_optional_and_may_be_the_convolutions_own() -> None:
     text = ifq_cfg([Block(4, norm=False), Block(4, pool=(2, 2), norm=False)], 8, 8)
     assert [part[1:] for part in kinds(Network.parse(text))] == [

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.ifq.program import Program
+from tinier_yolo.ifq.load import AnyProgram
 from tinier_yolo.media.images import write_image
 
 #: A process that is ``tinier-yolo`` with its arguments and prints, last of all, the most memory that it has held.
@@ -27,7 +27,7 @@ sys.exit(code)
 """
 
 
-def start_up(program: Program, network: Network) -> dict[str, float]:
+def start_up(program: AnyProgram, network: Network) -> dict[str, float]:
     """Run ``tinier-yolo detect`` on one image twice, with a cache of compiled kernels that is empty for the first.
 
     Args:

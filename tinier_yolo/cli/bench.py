@@ -12,6 +12,7 @@ from tinier_yolo.shipped import cfg_file, default_model
 
 if TYPE_CHECKING:
     from tinier_yolo.darknet.network import Network
+    from tinier_yolo.ifq.load import AnyProgram
     from tinier_yolo.ifq.program import Program
 
 _EPILOG = """
@@ -71,10 +72,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _load(path: str | None) -> Program:
-    from tinier_yolo.ifq.program import Program
+def _load(path: str | None) -> AnyProgram:
+    from tinier_yolo.ifq.load import load_program
 
-    return Program.load(path or default_model())
+    return load_program(path or default_model())
 
 
 def _random_program(cfg: str) -> Program:
@@ -93,7 +94,7 @@ def _resized(network: Network, given: int | tuple[int, int] | None) -> Network:
     return network.resized(*((given, given) if isinstance(given, int) else given))
 
 
-def _measure(program: Program, network: Network, threads: int, runs: int) -> dict[str, Any]:
+def _measure(program: AnyProgram, network: Network, threads: int, runs: int) -> dict[str, Any]:
     import numpy as np
 
     from tinier_yolo.benchmark.network import time_network
@@ -119,7 +120,7 @@ def _measure(program: Program, network: Network, threads: int, runs: int) -> dic
     }
 
 
-def _video(path: str, program: Program, network: Network, threads: int) -> dict[str, Any]:
+def _video(path: str, program: AnyProgram, network: Network, threads: int) -> dict[str, Any]:
     from tinier_yolo.benchmark.video import time_video
     from tinier_yolo.runtime.engine import Engine
 
@@ -157,6 +158,7 @@ def _steps(report: dict[str, Any]) -> Iterator[str]:
         best, macs = step["timing"]["best"], step["macs"]
         least = macs / report["image_peak"] if "image" in step["name"] else macs * step["planes"] / report["peak"]
         limit += least * 1e3
+        of_peak = f"{least * 1e3 / best:.0%}" if least else "."  # None is measured for products of whole numbers.
         yield form.format(
             step["layer"],
             step["name"],
@@ -164,12 +166,14 @@ def _steps(report: dict[str, Any]) -> Iterator[str]:
             f"{best:.4f}",
             f"{macs:,}" if macs else ".",
             f"{macs / best / 1e6:.1f}" if macs else ".",
-            f"{least * 1e3 / best:.0%}" if macs else ".",
+            of_peak,
         ).rstrip()
     macs = sum(step["macs"] for step in steps)
     rate = f"{macs / whole['best'] / 1e6:.1f}"
     yield form.format("", "network", f"{whole['median']:.4f}", f"{whole['best']:.4f}", f"{macs:,}", rate, "").rstrip()
-    yield f"at its peaks one core would take {limit:.4f} ms; the network takes {whole['best'] / limit:.2f} times that"
+    if limit:
+        times = f"{whole['best'] / limit:.2f}"
+        yield f"at its peaks one core would take {limit:.4f} ms; the network takes {times} times that"
 
 
 def _video_table(video: dict[str, Any]) -> Iterator[str]:

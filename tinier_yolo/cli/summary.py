@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tinier_yolo.darknet.network import Network
-    from tinier_yolo.ifq.program import Program
+    from tinier_yolo.ifq.load import AnyProgram
+    from tinier_yolo.ifq.table import Row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,15 +33,16 @@ def run(args: argparse.Namespace) -> int:
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.darknet.weights import parse_weights, read_header, read_weights
     from tinier_yolo.errors import UsageError
-    from tinier_yolo.ifq.program import Program
+    from tinier_yolo.ifq.fixed_point.table import program_rows
+    from tinier_yolo.ifq.load import load_program
     from tinier_yolo.shipped import cfg_file
 
     suffix = Path(args.file).suffix
     if suffix == ".ifq":
         if args.cfg:
             raise UsageError("an .ifq needs no cfg: it holds its own", path=args.file, found=f"cfg {args.cfg}")
-        program = Program.load(args.file)
-        lines = [*table(program.network), *_facts(program)]
+        program = load_program(args.file)
+        lines = [*table(program.network, program_rows(program)), *_facts(program)]
     elif args.cfg:
         network = Network.load(cfg_file(args.cfg))
         data = read_weights(args.file)
@@ -58,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def table(network: Network) -> Iterator[str]:
-    """The lines of the table."""
+def table(network: Network, layers: Sequence[Row] | None = None) -> Iterator[str]:
+    """The lines of the table; ``layers`` are its rows, if they are not those of the cfg."""
     from tinier_yolo.darknet.layers import Convolutional
     from tinier_yolo.ifq.table import rows
 
@@ -67,7 +69,7 @@ def table(network: Network) -> Iterator[str]:
     yield ""
     yield _line("", "layer", "output", "weight", "map", "parameters", "bytes", "MACs")
     yield _line("", "", "", "bits", "bits", "", "", "")
-    layers = rows(network)
+    layers = layers or rows(network)
     for index, row in enumerate(layers):
         bits = (str(bits or ".") for bits in (row.weight_bits, row.map_bits))
         yield _line(index, row.name, row.output, *bits, *map(_grouped, (row.parameters, row.size, row.macs)))
@@ -82,6 +84,24 @@ def table(network: Network) -> Iterator[str]:
     yield f"convolution weights {weights:,}: {weights * 4 / 1e6:.2f} MB as float32, {-(-weights // 8):,} bytes at 1 bit"
     maps = [row.map_size for row in layers]
     yield f"maps: the largest {max(maps):,} bytes, all {sum(maps):,} bytes"
+    yield from _substructures(network)
+
+
+def _substructures(network: Network) -> Iterator[str]:
+    # Of a network that is quantised in part: an integer program has its own rows, a float network no substructures.
+    from tinier_yolo.errors import ConversionError
+    from tinier_yolo.ifq.substructures import divide, integer_chain
+
+    parts = divide(network)
+    if not any(part.quantized for part in parts):
+        return
+    try:
+        integer_chain(network)
+    except ConversionError:
+        quantized = ", ".join(str(number) for number, part in enumerate(parts, start=1) if part.quantized)
+        yield f"{len(parts)} substructures, of which {quantized} are quantised"
+        for number, part in enumerate(parts, start=1):
+            yield f"substructure {number}: " + ", ".join(layer.kind for layer in part.layers)
 
 
 def _line(*cells: object) -> str:
@@ -93,10 +113,19 @@ def _grouped(number: int) -> str:
     return f"{number:,}" if number else "."
 
 
-def _facts(program: Program) -> Iterator[str]:
+def _facts(program: AnyProgram) -> Iterator[str]:
+    from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
+
     metadata = program.metadata
     yield f"classes: {', '.join(program.class_names)}; images: {metadata['resize']}, {metadata['colours']}"
     yield f"output in units of 2^-{program.fraction_bits}"
-    for title, values in (("proof", program.proof), ("provenance", program.provenance)):
+    facts = {"provenance": program.provenance}
+    if isinstance(program, FixedPointProgram):
+        for number, layer in enumerate(program.layers):
+            own = layer.formats
+            yield f"formats of convolution {number}: weights {own.weights}, biases {own.biases}, maps {own.maps}"
+    else:
+        facts = {"proof": program.proof, **facts}
+    for title, values in facts.items():
         yield f"{title}: " + (", ".join(f"{key} {value}" for key, value in values.items()) or "none")
     yield f"sha256: {metadata['sha256']}"

@@ -116,9 +116,9 @@ class Detector:
     def _from_program(cls, path: PathLike, size: Size | None, threads: int) -> Self:
         if Path(path).suffix in (".weights", ".backup"):
             raise UsageError("weights without their cfg", path=path, expected="--model FILE.weights --cfg FILE.cfg")
-        from tinier_yolo.ifq.program import Program
+        from tinier_yolo.ifq.load import load_program
 
-        program = Program.load(path)
+        program = load_program(path)
         network = _resized(program.network, size)
         program.shapes(*network.input[1:])  # Too large a size is told here, and not by the first image.
         # Only now: compiling kernels takes a while, finding out that a file is damaged does not.

@@ -40,7 +40,7 @@ def run_maps(program: Program, image: Levels) -> tuple[list[Levels], Int32]:
     return maps, last.multipliers[:, None, None] * sums + last.biases[:, None, None]
 
 
-def convolve(levels: Levels, signs: NDArray[np.int8], stride: int, padding: int) -> Int32:
+def convolve(levels: NDArray[np.integer], signs: NDArray[np.integer], stride: int, padding: int) -> Int32:
     """The sums of sign * level over each window, int32 (filters, height, width); padding is level 0."""
     padded = np.pad(levels.astype(np.int32), ((0, 0), (padding, padding), (padding, padding)))
     size = signs.shape[2]

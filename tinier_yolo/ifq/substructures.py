@@ -1,6 +1,7 @@
 """Network -> substructures, quantised or not. Source: IFQ-Net, section 3.1.
 
-A substructure is a run of layers that starts with a convolution. It is quantised when it reads {convolution, [max
+A substructure is a run of layers that starts with a convolution, or a connected layer, which is a convolution over the
+whole map (and has no integer form here yet). It is quantised when it reads {convolution, [max
 pool], [batch norm], quantisation}: everything between its integers in and its integers out is composed into integer
 thresholds. The layers between quantised substructures form substructures of their own, which are not quantised.
 """
@@ -11,14 +12,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tinier_yolo.darknet.layers import Activation, BatchNorm, Convolutional, Cost, Dropout, Layer, MaxPool, Region
+from tinier_yolo.darknet.layers import (
+    Activation,
+    BatchNorm,
+    Connected,
+    Convolutional,
+    Cost,
+    Dropout,
+    Layer,
+    MaxPool,
+    Region,
+    Softmax,
+)
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import ConversionError
 
 LayerT = TypeVar("LayerT", bound=Layer)
 
 #: Layers that do nothing between input and output map: for training only, or read after the last map.
-_IDLE = (Region, Dropout, Cost)
+_IDLE = (Region, Dropout, Cost, Softmax)
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,7 @@ def _not_quantized(layers: Sequence[Layer]) -> ConversionError:
 def obstacle(layers: Sequence[Layer]) -> str | None:
     """Why these layers, which begin with a convolution, are no quantised substructure; None where they are one."""
     head = layers[0]
-    if not isinstance(head, Convolutional):
+    if not isinstance(head, Convolutional | Connected):
         return "it does not begin with a convolution"
     if not head.binary:
         return "its convolution lacks binary=1"
@@ -135,7 +147,7 @@ def refusal(layer: Layer, problem: str) -> ConversionError:
 
 
 def _quantized_length(layers: Sequence[Layer], start: int) -> int:
-    if isinstance(layers[start], Convolutional):
+    if isinstance(layers[start], Convolutional | Connected):
         for length in range(2, 5):
             if start + length <= len(layers) and obstacle(layers[start : start + length]) is None:
                 return length

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.errors import UsageError
-from tinier_yolo.ifq.program import Program
+from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
+from tinier_yolo.ifq.load import AnyProgram
+from tinier_yolo.runtime.fixed_point_plan import FixedPointPlan, PackedFixedPointProgram
 from tinier_yolo.runtime.plan import PackedProgram, Plan
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
+AnyPlan = Plan | FixedPointPlan
 
 #: Sizes whose buffers are kept: a stream of images has one, an evaluation of several scales a few.
 KEPT_SIZES = 4
@@ -30,13 +33,13 @@ class Engine:
         threads: how many threads it uses.
     """
 
-    def __init__(self, program: Program, threads: int = 1) -> None:
+    def __init__(self, program: AnyProgram, threads: int = 1) -> None:
         if threads < 1:
             raise UsageError("bad number of threads", expected="at least 1", found=threads)
         self.program = program
         self.threads = _usable(threads)
-        self._packed = PackedProgram.of(program)
-        self._plans: OrderedDict[tuple[int, int], Plan] = OrderedDict()
+        self._packed = _pack(program)
+        self._plans: OrderedDict[tuple[int, int], AnyPlan] = OrderedDict()
 
     def run(self, image: Bytes) -> Int32:
         """The output map for an image.
@@ -53,14 +56,17 @@ class Engine:
         image = self._checked(image)
         return self._run(self.plan(*image.shape[:2]), image)
 
-    def run_maps(self, image: Bytes) -> tuple[list[Bytes], Int32]:
-        """Every map that ``run`` makes: the levels of each layer, uint8 (channels, height, width), and the output."""
+    def run_maps(self, image: Bytes) -> tuple[list[NDArray[np.integer]], Int32]:
+        """Every map that ``run`` makes: those of each layer, (channels, height, width), and the output.
+
+        Levels are uint8, the numbers of a fixed-point program int16.
+        """
         image = self._checked(image)
         plan = self.plan(*image.shape[:2])
         output = self._run(plan, image)
         return [packed.levels() for packed in plan.maps], output
 
-    def plan(self, height: int, width: int) -> Plan:
+    def plan(self, height: int, width: int) -> AnyPlan:
         """The kernel calls and buffers for images of this size, made once.
 
         Raises:
@@ -69,13 +75,13 @@ class Engine:
         """
         size = (height, width)
         if size not in self._plans:
-            self._plans[size] = Plan.of(self._packed, height, width)
+            self._plans[size] = self._packed.plan(height, width)
             if len(self._plans) > KEPT_SIZES:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(size)
         return self._plans[size]
 
-    def _run(self, plan: Plan, image: Bytes) -> Int32:
+    def _run(self, plan: AnyPlan, image: Bytes) -> Int32:
         threads = self.threads
         if threads > 1:
             from tinier_yolo.runtime.kernels.threads import set_threads
@@ -93,6 +99,12 @@ class Engine:
             )
         # The kernels are compiled for one kind of array: contiguous, and not marked as read-only.
         return np.require(image, requirements=("C", "W"))
+
+
+def _pack(program: AnyProgram) -> PackedProgram | PackedFixedPointProgram:
+    if isinstance(program, FixedPointProgram):
+        return PackedFixedPointProgram.of(program)
+    return PackedProgram.of(program)
 
 
 def _usable(threads: int) -> int:

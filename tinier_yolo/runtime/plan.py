@@ -32,6 +32,10 @@ class PackedProgram:
         layers = tuple(PackedLayer(layer) for layer in program.layers)
         return cls(program, layers, PackedOutputLayer.of(program.output))
 
+    def plan(self, height: int, width: int) -> Plan:
+        """Plan for images of this size; see :meth:`Plan.of`."""
+        return Plan.of(self, height, width)
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:

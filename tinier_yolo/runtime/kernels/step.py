@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.runtime.maps import PackedMap
+
+class Target(Protocol):
+    """A map that a step writes."""
+
+    @property
+    def data(self) -> NDArray[Any]:
+        """Its memory."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +46,7 @@ class Step:
     parallel: Callable[..., None]
     arguments: tuple[Any, ...]
     units: int
-    target: PackedMap | None
+    target: Target | None
     takes_image: bool = False
     macs: int = 0
     planes: int = 0

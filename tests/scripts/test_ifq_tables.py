@@ -1,0 +1,47 @@
+"""The tables of IFQ-Net that need no training, against the paper's figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.ifq_tables import PAPER_IFQ, main, table_3, with_bits
+from tinier_yolo.darknet.network import Network
+
+Run = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def alexnet(root: Path) -> Network:
+    return Network.load(root / "cfg" / "ifq-alexnet.cfg")
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_the_bits_are_those_of_table_3(alexnet: Network, k: int) -> None:
+    rows = table_3(with_bits(alexnet, k))
+    *named, last = rows
+    assert last.weight_bits is None
+    found = {row.name: (str(row.weight_bits), str(row.map_bits).replace(str(k), "k")) for row in named}
+    assert found == PAPER_IFQ
+    assert sum(row.weights for row in named) == 58_271_776  # The paper: 58.3 million.
+
+
+def test_the_sizes_are_those_of_table_4(tmp_path: Path, capsys: Run) -> None:
+    assert main(["--json", str(tmp_path / "tables.json")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Table 1: 7 substructures (paper: 7; 2 to 6 quantised)\n")
+    assert "| k = 2 | 58.84 | 58.8 | 0.58 | 0.6 |" in out
+    assert "| k = 4 | 58.84 | 58.8 | 1.16 | 1.1 |" in out
+    sizes = json.loads((tmp_path / "tables.json").read_text())["sizes"]
+    assert [own["largest_map"] for own in sizes] == [55 * 55 * 96 * 2, 55 * 55 * 96 * 4]
+    weights = 9 * 11 * 11 * 3 * 96 + 25 * 96 * 256 + 9 * (256 * 384 + 384 * 384 + 384 * 256) + 9216 * 4096 + 4096**2
+    assert [own["weights"] for own in sizes] == [weights] * 2
+
+
+def test_a_bad_cfg_is_one_line(root: Path, capsys: Run) -> None:
+    assert main(["--cfg", "missing.cfg"]) == 2
+    assert capsys.readouterr().err == "ifq_tables: missing.cfg: cannot read the cfg (found No such file or directory)\n"
+    assert main(["--cfg", str(root / "cfg" / "tinier-yolo-face.cfg")]) == 2
+    assert "a network without quantised maps" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Post-training quantisation on calibration images: trials with a metric, the three methods, what is reported."""

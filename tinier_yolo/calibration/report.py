@@ -1,0 +1,206 @@
+"""What is said of a quantised network: a table of its layers, totals, JSON, CSV and plots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinier_yolo.calibration.methods import Point
+from tinier_yolo.calibration.trials import DetectionTrials
+from tinier_yolo.eval.plots import Line, plot_lines
+from tinier_yolo.eval.report import write_csv, write_json
+from tinier_yolo.ifq.fixed_point.layer import FixedPointLayer
+from tinier_yolo.ifq.fixed_point.program import formats_json
+from tinier_yolo.quantization.post_training.costs import Costs, LayerSize, all_8_bit, costs, float_costs
+from tinier_yolo.quantization.post_training.formats import Bits
+from tinier_yolo.quantization.post_training.sqnr import format_sqnr, output_sqnr
+
+#: An SQNR beyond it is told as this number: what is exact has none.
+_MAX_SQNR = 200.0
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A layer: the formats of its tensors as "bits.point", and their SQNR in decibels.
+
+    Attributes:
+        name: its geometry.
+        weights, biases, maps: formats.
+        weights_sqnr, biases_sqnr, maps_sqnr: of the tensor alone, when it is rounded.
+    """
+
+    name: str
+    weights: str
+    biases: str
+    maps: str
+    weights_sqnr: float
+    biases_sqnr: float
+    maps_sqnr: float
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A quantised network.
+
+    Attributes:
+        facts: method, options, images, time.
+        point: its bits and its metric.
+        float_metric: that of the float network.
+        rows: its layers.
+        sizes: of its layers.
+        layers: in integers.
+        points: everything that was measured.
+    """
+
+    facts: Mapping[str, Any]
+    point: Point
+    float_metric: float
+    rows: tuple[LayerRow, ...]
+    sizes: tuple[LayerSize, ...]
+    layers: tuple[FixedPointLayer, ...]
+    points: tuple[Point, ...]
+
+    @property
+    def costs(self) -> dict[str, Costs]:
+        """Those of this network, of all-8-bit, and of float32."""
+        return {
+            "quantized": costs(self.sizes, self.point.bits),
+            "all_8_bit": all_8_bit(self.sizes),
+            "float32": float_costs(self.sizes),
+        }
+
+    @property
+    def predicted_sqnr(self) -> float:
+        """At the output, by the sum of the noise of all weights and maps (Lin et al.), in decibels."""
+        return output_sqnr(value for row in self.rows for value in (row.weights_sqnr, row.maps_sqnr))
+
+    def summary(self) -> dict[str, Any]:
+        """The content of ``quantize.json``."""
+        all_costs = self.costs
+        memory, work = all_costs["quantized"].relative(all_costs["all_8_bit"])
+        return {
+            **self.facts,
+            "metric_float": round(self.float_metric, 6),
+            "metric_quantized": round(self.point.metric, 6),
+            "output_sqnr": _finite(self.point.output_sqnr),
+            "predicted_sqnr": _finite(self.predicted_sqnr),
+            "costs": {name: {**asdict(own), "memory": own.memory} for name, own in all_costs.items()},
+            "memory_of_all_8_bit": round(memory, 6),
+            "multiplications_of_all_8_bit": round(work, 6),
+            "formats": formats_json([layer.formats for layer in self.layers]),
+            "layers": [asdict(row) for row in self.rows],
+            "points": [self._point(point) for point in self.points],
+        }
+
+    def table(self) -> Iterator[str]:
+        """The lines for a person."""
+        form = "{:>2}  {:<26} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9}"
+        yield form.format("", "layer", "weights", "biases", "maps", "SQNR w", "SQNR b", "SQNR maps")
+        for number, row in enumerate(self.rows):
+            values = (f"{value:.1f}" for value in (row.weights_sqnr, row.biases_sqnr, row.maps_sqnr))
+            yield form.format(number, row.name, row.weights, row.biases, row.maps, *values)
+        yield "formats: s signed or u unsigned, bits, and bits behind the binary point; SQNR in dB"
+        yield ""
+        form = "{:<10} {:>12} {:>10} {:>12} {:>12} {:>20}"
+        yield form.format("", "weight bits", "bias bits", "map bits", "memory bits", "MACs x bits x bits")
+        for name, own in self.costs.items():
+            numbers = (own.weights, own.biases, own.maps, own.memory, own.multiplications)
+            yield form.format(name, *(f"{number:,}" for number in numbers))
+        all_costs = self.costs
+        for name in ("all_8_bit", "float32"):
+            memory, work = all_costs["quantized"].relative(all_costs[name])
+            yield f"of {name}: memory {memory:.1%}, multiplications {work:.1%}"
+        yield f"SQNR at the output: {self.point.output_sqnr:.1f} dB, predicted {self.predicted_sqnr:.1f} dB"
+        loss = 1 - self.point.metric / self.float_metric if self.float_metric else math.nan
+        yield (
+            f"{self.facts['metric']} on {self.facts['images']} calibration images: float {self.float_metric:.4f}, "
+            f"quantized {self.point.metric:.4f} ({loss:+.2%} lost)"
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write ``quantize.json``, ``layers.csv``, ``points.csv``, ``sqnr.png`` and ``curve.png``.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        write_json(folder / "quantize.json", self.summary())
+        write_csv(folder / "layers.csv", list(asdict(self.rows[0])), [list(asdict(row).values()) for row in self.rows])
+        points = [self._point(point) for point in self.points]
+        if points:
+            write_csv(folder / "points.csv", list(points[0]), [list(point.values()) for point in points])
+        self._plot(folder)
+
+    def _plot(self, folder: Path) -> None:
+        layers = np.arange(len(self.rows))
+        lines = [
+            Line(name, layers, [min(getattr(row, f"{name}_sqnr"), _MAX_SQNR) for row in self.rows])
+            for name in ("weights", "maps")
+        ]
+        plot_lines(folder / "sqnr.png", lines, title="SQNR by layer", axes=("Layer", "dB"))
+        lines = []
+        for method in dict.fromkeys(point.method for point in self.points):
+            own = {
+                costs(self.sizes, point.bits).weights / 8e6: point.metric
+                for point in self.points
+                if point.method == method
+            }
+            lines.append(Line(method, sorted(own), [own[size] for size in sorted(own)]))
+        if lines:
+            title = f"{self.facts['metric']} over the size of the weights, {self.facts['images']} images"
+            plot_lines(folder / "curve.png", lines, title=title, axes=("Weights, MB", str(self.facts["metric"])))
+
+    def _point(self, point: Point) -> dict[str, Any]:
+        own, reference = costs(self.sizes, point.bits), all_8_bit(self.sizes)
+        memory, work = own.relative(reference)
+        return {
+            "method": point.method,
+            "metric": round(point.metric, 6),
+            "output_sqnr": _finite(point.output_sqnr),
+            "weight_bits": own.weights,
+            "memory": round(memory, 6),
+            "multiplications": round(work, 6),
+            "bits": " ".join(f"{layer.weights}/{layer.biases}/{layer.maps}" for layer in point.bits),
+        }
+
+
+def make_report(
+    trials: DetectionTrials,
+    sizes: Sequence[LayerSize],
+    point: Point,
+    points: Sequence[Point],
+    float_metric: float,
+    facts: Mapping[str, Any],
+) -> Report:
+    """The report on a point."""
+    layers = trials.builder.build(point.bits)
+    rows = tuple(_row(trials, number, layer) for number, layer in enumerate(layers))
+    return Report(facts, point, float_metric, rows, tuple(sizes), layers, tuple(points))
+
+
+def _row(trials: DetectionTrials, number: int, layer: FixedPointLayer) -> LayerRow:
+    folded, statistics, formats = trials.builder.layers[number], trials.builder.statistics[number], layer.formats
+    convolution, pool = layer.convolution, layer.pool
+    name = f"{convolution.size}x{convolution.size}/{convolution.stride} {convolution.filters} {convolution.activation}"
+    return LayerRow(
+        f"{name}{', pool' if pool else ''}",
+        str(formats.weights),
+        str(formats.biases),
+        str(formats.maps),
+        _finite(format_sqnr(folded.weights, formats.weights)),
+        _finite(format_sqnr(folded.biases, formats.biases)),
+        _finite(format_sqnr(statistics.sample, formats.maps)),
+    )
+
+
+def _finite(value: float) -> float:
+    return round(min(max(value, -_MAX_SQNR), _MAX_SQNR), 3)
+
+
+def bits_text(bits: Bits) -> str:
+    """The bits of all layers, weights/biases/maps each."""
+    return " ".join(f"{own.weights}/{own.biases}/{own.maps}" for own in bits)

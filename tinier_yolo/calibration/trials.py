@@ -1,0 +1,93 @@
+"""Trials: a network of some bits, run in integers on the calibration images and measured."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinier_yolo.bulk.local import cores
+from tinier_yolo.calibration.images import CalibrationImages
+from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
+from tinier_yolo.quantization.post_training.folding import Float32
+from tinier_yolo.quantization.post_training.formats import Bits, Builder, uniform_bits
+from tinier_yolo.quantization.post_training.sqnr import measured_sqnr
+from tinier_yolo.runtime.cached_maps import CachedMaps
+
+
+@dataclass
+class DetectionTrials:
+    """Measures bits on calibration images.
+
+    Attributes:
+        builder: makes the integer layers.
+        images: the images.
+        float_outputs: what the float network makes of each.
+        trials: how many networks were measured.
+        seconds: how long that took.
+    """
+
+    builder: Builder
+    images: CalibrationImages
+    float_outputs: list[Float32]
+    trials: int = 0
+    seconds: float = 0.0
+    _maps: CachedMaps = field(init=False)
+    _output_sqnr: float = field(init=False, default=np.nan)
+    _accepted_sqnr: float = field(init=False, default=np.nan)
+
+    def __post_init__(self) -> None:
+        program = self.program(uniform_bits(len(self.builder.layers), 8))
+        self._maps = CachedMaps(program, self.images.pixels, cores())
+
+    def program(self, bits: Bits, provenance: dict[str, str] | None = None) -> FixedPointProgram:
+        """The program of these bits; classes are named by their numbers where there are several.
+
+        Raises:
+            ConversionError: there is none.
+        """
+        network = self.images.network
+        classes = network.region.classes
+        names = ("face",) if classes == 1 else tuple(f"class {number}" for number in range(classes))
+        return FixedPointProgram(network, self.builder.build(bits), names, provenance or {})
+
+    @property
+    def wanted(self) -> float:
+        """The metric of the float network."""
+        return self.images.score(self.float_outputs)
+
+    def measure(self, bits: Bits) -> float:
+        """The metric of the network of these bits, 0..1."""
+        start = time.perf_counter()
+        layers = self.builder.build(bits)
+        outputs = self._maps.run(layers)
+        numbers = layers[-1].formats.maps
+        pairs = zip(self.float_outputs, outputs, strict=True)
+        exact, found = (np.concatenate([part.ravel() for part in parts]) for parts in zip(*pairs, strict=True))
+        self._output_sqnr = measured_sqnr(exact, numbers.decode(found))
+        metric = self.images.score(outputs, numbers.fraction)
+        self.trials += 1
+        self.seconds += time.perf_counter() - start
+        return metric
+
+    @property
+    def output_sqnr(self) -> float:
+        """The SQNR at the output, in decibels, of what was measured last."""
+        return self._output_sqnr
+
+    @property
+    def accepted_sqnr(self) -> float:
+        """The same of what was accepted last."""
+        return self._accepted_sqnr
+
+    def accept(self, bits: Bits) -> None:
+        """Start the next trials from these bits, which were measured last."""
+        self._maps.accept(self.builder.build(bits))
+        self._accepted_sqnr = self._output_sqnr
+        self.builder.forget(bits)
+
+    @property
+    def layers_run(self) -> int:
+        """Layers that were run, over all images and trials: the cache saves the others."""
+        return self._maps.layers_run
