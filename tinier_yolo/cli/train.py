@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinier_yolo.cli.options import count, face_heights, positive, share, whole
+
+if TYPE_CHECKING:
+    from tinier_yolo.darknet.network import Network
+    from tinier_yolo.training.options import TrainingOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=whole, default=0)
     parser.add_argument("--keep-every", type=count, default=200, help="iterations between checkpoints (default 200)")
     parser.add_argument("--log-every", type=count, default=20, help="iterations between rows of the CSV (default 20)")
-    shown = parser.add_argument_group("what training is shown")
+    _add_shown(parser.add_argument_group("what training is shown"))
+    _add_net(parser.add_argument_group("in place of what the cfg's [net] says"))
+
+
+def _add_shown(shown: argparse._ArgumentGroup) -> None:
     shown.add_argument(
         "--face-heights",
         type=face_heights,
@@ -49,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--hard", type=Path, metavar="FILE", help="images to show more often (scripts/mine_hard.py)")
     shown.add_argument("--hard-share", type=share, default=0.3, help="share of views that show one (default 0.3)")
     shown.add_argument("--corrections", type=Path, metavar="FILE", help="JSON: labels to add, remove or ignore")
-    net = parser.add_argument_group("in place of what the cfg's [net] says")
+
+
+def _add_net(net: argparse._ArgumentGroup) -> None:
     net.add_argument("--size", type=count, help="width and height")
     net.add_argument("--batch", type=count)
     net.add_argument("--subdivisions", type=count)
@@ -76,43 +87,28 @@ def run(args: argparse.Namespace) -> int:
     network = Network.load(cfg_file(args.cfg))
     OutputFolder(args.out).check()
     try:
-        from tinier_yolo.training.options import TrainingOptions, override
         from tinier_yolo.training.preview import preview
         from tinier_yolo.training.train import train
-        from tinier_yolo.training.views import Views
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise UsageError("training needs PyTorch: pip install 'tinier-yolo[train]'") from error
+    network, options = _options(network, args)
+    print(preview(network, options) if args.preview else train(network, options).weights)
+    return 0
+
+
+def _options(network: Network, args: argparse.Namespace) -> tuple[Network, TrainingOptions]:
+    """The network with what replaces its [net], and the run's options: the arguments of the same names."""
+    from tinier_yolo.training.options import TrainingOptions, override
+    from tinier_yolo.training.views import Views
+
     names = ("size", "batch", "subdivisions", "max_batches", "learning_rate", "burn_in", "policy", "adam")
     network = override(network, **{name: getattr(args, name) for name in names})
-    fields = (
-        "data",
-        "out",
-        "init",
-        "resume",
-        "overwrite",
-        "skip_bad",
-        "device",
-        "precision",
-        "workers",
-        "threads",
-        "seed",
-        "fused",
-        "hard",
-        "hard_share",
-        "corrections",
-    )
     views = Views.of(network.options, network.region.jitter)
     given = {name: getattr(args, name) for name in ("scenes", "mosaic")}
     views = replace(views, **{name: value for name, value in given.items() if value is not None})
     if args.face_heights:
         views = replace(views, smallest=args.face_heights[0], largest=args.face_heights[1])
-    options = TrainingOptions(
-        **{name: getattr(args, name) for name in fields},
-        keep_every=args.keep_every,
-        log_every=args.log_every,
-        views=views,
-    )
-    print(preview(network, options) if args.preview else train(network, options).weights)
-    return 0
+    own = (field.name for field in fields(TrainingOptions))
+    return network, TrainingOptions(**{name: getattr(args, name) for name in own if hasattr(args, name)}, views=views)
