@@ -1,9 +1,9 @@
 """The search of Goyal et al. 2021: fewer bits, tensor by tensor, each seeing the others as they are quantised.
 
-It starts where all have 16 bits, and lowers all of them together as far as a part of the budget allows. Then a pass
-goes over all tensors, those first of which a bit saves most; each is lowered if the metric stays within the budget, the
-others being as they are at that time. Passes are repeated until nothing changes. The first tensors would use up the
-whole budget for themselves: so the first passes take one bit at a time, and may lose a part of the budget only.
+It starts where all have 16 bits. A pass goes over all tensors, those first of which a bit saves most; each is lowered
+as far as the metric stays within the budget, the others being as they are at that time. Passes are repeated until
+nothing changes. The first tensors would use up the whole budget for themselves: so the first passes may lose a part of
+it only.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from tinier_yolo.ifq.fixed_point.number_format import MAX_BITS, MIN_BITS
 from tinier_yolo.quantization.post_training.costs import Costs, LayerSize, costs
 from tinier_yolo.quantization.post_training.formats import TENSORS, Bits, uniform_bits
 
-#: The part of the budget that all tensors together may use up, and each pass; the last one holds for all further
-#: passes, which lower a tensor by more than one bit where they can.
-FIRST_SHARE = 0.25
-SHARES = (0.25, 0.4, 0.6, 0.8, 1.0)
+#: The part of the budget that each pass may use up; the last one holds for all further passes.
+SHARES = (0.25, 0.5, 1.0)
 
 
 class Trials(Protocol):
@@ -80,16 +78,17 @@ def search(
     """
     if state is None:
         bits = uniform_bits(len(sizes), MAX_BITS)
-        state = _together(trials, len(sizes), wanted * (1 - budget * FIRST_SHARE), SearchState(bits, 0.0))
-    trials.measure(state.bits)
+        state = SearchState(bits, trials.measure(bits))
+    else:
+        trials.measure(state.bits)
     trials.accept(state.bits)
     keep(state)
     while not state.finished:
-        last = state.passes >= len(SHARES) - 1
-        least = wanted * (1 - budget * SHARES[min(state.passes, len(SHARES) - 1)])
-        for reached in _one_pass(trials, sizes, least, reference, state, MAX_BITS if last else 1):
+        share = SHARES[min(state.passes, len(SHARES) - 1)]
+        for reached in _one_pass(trials, sizes, wanted * (1 - budget * share), reference, state):
             state = reached
             keep(state)
+        last = state.passes >= len(SHARES) - 1
         finished = last and not state.changed
         state = replace(state, passes=state.passes + 1, done=0, changed=False, finished=finished)
         keep(state)
@@ -114,37 +113,21 @@ def with_bits(bits: Bits, layer: int, name: str, number: int) -> Bits:
     return (*bits[:layer], replace(bits[layer], **{name: number}), *bits[layer + 1 :])
 
 
-def _together(trials: Trials, layers: int, least: float, start: SearchState) -> SearchState:
-    # Bisection over the bits of all weights and maps; 16 are kept even where they lose more. Biases and the output are
-    # few numbers, for which the others need not wait: they begin with 16.
-    low, high, best = MIN_BITS - 1, MAX_BITS, start
-    while high - low > 1:
-        middle = (low + high) // 2
-        bits = with_bits(uniform_bits(layers, middle, MAX_BITS), layers - 1, "maps", MAX_BITS)
-        metric = trials.measure(bits)
-        if metric >= least:
-            high, best = middle, SearchState(bits, metric)
-        else:
-            low = middle
-    return best if best is not start else replace(start, metric=trials.measure(start.bits))
-
-
 def _one_pass(
-    trials: Trials, sizes: Sequence[LayerSize], least: float, reference: Costs, state: SearchState, most: int
+    trials: Trials, sizes: Sequence[LayerSize], least: float, reference: Costs, state: SearchState
 ) -> Iterator[SearchState]:
     # The order is that of the savings at 16 bits, the same in every pass: an interrupted one finds its place again.
     order = savings(sizes, uniform_bits(len(sizes), MAX_BITS), reference)
     for layer, name in order[state.done :]:
-        bits, metric = _lowered(trials, state, layer, name, least, most)
+        bits, metric = _lowered(trials, state, layer, name, least)
         changed = state.changed or bits != state.bits
         state = replace(state, bits=bits, metric=metric, done=state.done + 1, changed=changed)
         yield state
 
 
-def _lowered(trials: Trials, state: SearchState, layer: int, name: str, least: float, most: int) -> tuple[Bits, float]:
-    # By `most` bits at most. Bisection: what fits with some bits is taken to fit with more. `high` always fits.
-    high = getattr(state.bits[layer], name)
-    low = max(MIN_BITS, high - most) - 1
+def _lowered(trials: Trials, state: SearchState, layer: int, name: str, least: float) -> tuple[Bits, float]:
+    # Bisection: what fits with some bits is taken to fit with more. `high` always fits.
+    low, high = MIN_BITS - 1, getattr(state.bits[layer], name)
     best = state.bits, state.metric
     while high - low > 1:
         middle = (low + high) // 2
