@@ -13,7 +13,7 @@ from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.quantization.post_training.folding import Float32
 from tinier_yolo.quantization.post_training.formats import Bits, Builder, uniform_bits
 from tinier_yolo.quantization.post_training.sqnr import measured_sqnr
-from tinier_yolo.runtime.cached_maps import CachedMaps
+from tinier_yolo.runtime.fixed_point.cached_maps import CachedMaps
 
 
 @dataclass

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tinier_yolo.errors import UsageError
 from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.ifq.load import AnyProgram
-from tinier_yolo.runtime.fixed_point_plan import FixedPointPlan, PackedFixedPointProgram
+from tinier_yolo.runtime.fixed_point.plan import FixedPointPlan, PackedFixedPointProgram
 from tinier_yolo.runtime.plan import PackedProgram, Plan
 
 Bytes = NDArray[np.uint8]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.ifq.fixed_point.layer import FixedPointLayer
 from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
-from tinier_yolo.runtime.fixed_point_plan import integer_maps
+from tinier_yolo.runtime.fixed_point.plan import integer_maps
 from tinier_yolo.runtime.kernels.products.layer import IntegerMap, PackedLayer, widen_step
 from tinier_yolo.runtime.kernels.step import Step
 

@@ -8,8 +8,8 @@ from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.quantization.post_training.folding import fold
 from tinier_yolo.quantization.post_training.formats import Builder, LayerBits, uniform_bits
 from tinier_yolo.quantization.post_training.statistics import map_statistics
-from tinier_yolo.runtime.cached_maps import CachedMaps
 from tinier_yolo.runtime.engine import Engine
+from tinier_yolo.runtime.fixed_point.cached_maps import CachedMaps
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
