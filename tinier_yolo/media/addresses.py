@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from tinier_yolo.errors import MediaError
+
+if TYPE_CHECKING:
+    from urllib.request import Request
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 #: Seconds to wait for an answer.
 TIMEOUT = 10.0
 _ADDRESS = re.compile(rf"(?:{'|'.join(SCHEMES)})://", re.IGNORECASE)
-_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
+# Up to the last @, since careless passwords hold / and @; an @ in a path then hides more than it must.
+_PASSWORD = re.compile(r"(://[^/@:?#]*):[^?#]*@")
+_SECRET = re.compile(r"([?&][^=&#]*(?:token|key|password|passwd|secret|signature|auth)[^=&#]*=)[^&#]*", re.IGNORECASE)
 
 
 def is_address(source: str) -> bool:
@@ -19,8 +25,8 @@ def is_address(source: str) -> bool:
 
 
 def shown(source: str) -> str:
-    """The address as it is told to others: without its password. Other names stay as they are."""
-    return _PASSWORD.sub(r"\1:***@", source) if is_address(source) else source
+    """The address as it is told to others: without passwords and tokens. Other names stay as they are."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", source)) if is_address(source) else source
 
 
 def download(address: str, most: int) -> bytes:
@@ -37,9 +43,23 @@ def download(address: str, most: int) -> bytes:
     from http.client import HTTPException
 
     try:
-        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
+        with urllib.request.urlopen(_request(address), timeout=TIMEOUT) as answer:
             data: bytes = answer.read(most + 1)
             return data
     except (urllib.error.URLError, OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise MediaError("cannot load the image", path=shown(address), found=reason) from error
+
+
+def _request(address: str) -> Request:
+    """The request for an address; a user and a password in it go into a header, where urllib does not put them."""
+    from base64 import b64encode
+    from urllib.parse import unquote, urlsplit, urlunsplit
+    from urllib.request import Request
+
+    parts = urlsplit(address)
+    credentials, at, host = parts.netloc.rpartition("@")
+    request = Request(urlunsplit(parts._replace(netloc=host)))
+    if at:
+        request.add_header("Authorization", "Basic " + b64encode(unquote(credentials).encode()).decode())
+    return request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -136,7 +137,10 @@ def _address(address: str) -> Source:
 
 
 def _streams(path: Path) -> Iterator[Source]:
-    lines = (line.partition("#")[0].strip() for line in read_text(path, "list of streams").splitlines())
+    # A comment begins a line or follows a space: passwords may hold a #.
+    lines = (
+        re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip() for line in read_text(path, "list of streams").splitlines()
+    )
     addresses = [line for line in lines if line]
     if not addresses:
         raise DataError("a list of streams without any", path=path)
