@@ -60,6 +60,8 @@ def test_no_more_than_ten_problems_are_listed(folder: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        "0 .5 .5 1_0e-2 .1",
+        "\u0660 .5 .5 .1 .1",
         "0 .5 .5 .2",
         "1 .5 .5 .2 .2",
         "0 .5 .5 -.1 .2",

@@ -87,6 +87,13 @@ def test_further_columns_where_they_are_allowed(tmp_path: Path) -> None:
         read_records(write(tmp_path, "a\n1\n1x 2\n"), COLUMNS, "test file", more=True)
 
 
+@pytest.mark.parametrize("score", ["0,9", "0x9", "1_0", "\u0663", "-1,5"])
+def test_a_number_that_would_be_read_as_another_is_none(tmp_path: Path, score: str) -> None:
+    for more in (False, True):
+        with pytest.raises(DataError, match="line 3: malformed line"):
+            read_records(write(tmp_path, f"a\n1\n1 {score}\n"), COLUMNS, "test file", more=more)
+
+
 @pytest.mark.parametrize(
     ("text", "records", "left_out"),
     [

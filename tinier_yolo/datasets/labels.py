@@ -167,7 +167,14 @@ def parse_labels(
             continue
         try:
             class_id, box = int(fields[0]), [float(field) for field in fields[1:]]
-            fits = len(box) == 4 and 0 <= class_id < classes and all(-0.5 <= value <= 1.5 for value in box)
+            # Python also takes 1_000, and the digits of every script.
+            fits = (
+                line.isascii()
+                and "_" not in line
+                and len(box) == 4
+                and 0 <= class_id < classes
+                and all(-0.5 <= value <= 1.5 for value in box)
+            )
             fits = fits and box[2] >= 0 and box[3] >= 0
         except ValueError:
             fits = False

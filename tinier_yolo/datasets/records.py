@@ -23,6 +23,8 @@ from tinier_yolo.errors import DataError, PathLike
 _COUNT = re.compile(r"\+?([0-9]{1,9})(?:\.0*)?(?:[eE][+-]?0+)?(?:\s.*)?")
 # What "ifstream >> double" takes of the last column.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# What begins like a number and means another: 0,9, 1_000, 0x9.
+_OTHER_NUMBER = re.compile(r"[+-]?(?:[0-9.]+[,_]|0[xX])")
 
 #: Says what is wrong with a row, or nothing.
 Check = Callable[[Sequence[float]], str]
@@ -191,7 +193,9 @@ class _Reader:
         fields, width = text.split(), len(self._columns)
         if self._more and len(fields) >= width:
             last = _NUMBER.match(fields[width - 1])
-            fields = [*fields[: width - 1], last[0] if last else fields[width - 1]]
+            # The official program takes 0,9 and 0x9 for 0, and its curve means nothing then: rather no number at all.
+            if last and not _OTHER_NUMBER.match(fields[width - 1]):
+                fields = [*fields[: width - 1], last[0]]
         row = _floats(fields)
         if len(row) != width:
             return row, "malformed line"
@@ -227,7 +231,8 @@ def _numbers(text: str) -> list[float]:
 
 def _floats(fields: Sequence[str]) -> list[float]:
     try:
-        # Python takes 1_000 for a number.
-        return [] if any("_" in field for field in fields) else [float(field) for field in fields]
+        # Python takes 1_000 for a number, and the digits of every script.
+        plain = all("_" not in field and field.isascii() for field in fields)
+        return [float(field) for field in fields] if plain else []
     except ValueError:
         return []
