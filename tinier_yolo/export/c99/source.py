@@ -16,7 +16,7 @@ from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 
 AnyLayer = QuantizedLayer | OutputLayer
 #: Bytes of the stream's state, as stream.c has them: a head, and so many for each layer.
-_HEAD_BYTES, _STAGE_BYTES = 16, 52
+_HEAD_BYTES, _STAGE_BYTES = 16, 60
 
 
 class Portable:

@@ -54,22 +54,22 @@ static void take_row(stream *s, const uint8_t *row) {
     } while (0)
 
 /* Bits of a word, counted in its 4-bit fields. */
-static uint32_t in_nibbles(uint32_t v) {
+INLINE uint32_t in_nibbles(uint32_t v) {
     v -= (v >> 1) & 0x55555555u;
     return (v & 0x33333333u) + ((v >> 2) & 0x33333333u);
 }
 
-static uint32_t in_bytes(uint32_t nibbles) {
+INLINE uint32_t in_bytes(uint32_t nibbles) {
     return (nibbles & 0x0f0f0f0fu) + ((nibbles >> 4) & 0x0f0f0f0fu);
 }
 
 /* popcount(v1) + 2 popcount(v2) + 4 popcount(v4) + 8 popcount(v8), in bytes of at most 8 * 15. */
-static uint32_t weigh4(uint32_t v1, uint32_t v2, uint32_t v4, uint32_t v8) {
+INLINE uint32_t weigh4(uint32_t v1, uint32_t v2, uint32_t v4, uint32_t v8) {
     const uint32_t low = in_nibbles(v1) + 2 * in_nibbles(v2), high = in_nibbles(v4) + 2 * in_nibbles(v8);
     return in_bytes(low) + 4 * in_bytes(high);
 }
 
-static uint32_t sum_of_bytes(uint32_t bytes) {
+INLINE uint32_t sum_of_bytes(uint32_t bytes) {
     const uint32_t halves = (bytes & 0x00ff00ffu) + ((bytes >> 8) & 0x00ff00ffu);
     return (halves + (halves >> 16)) & 0xffffu;
 }
@@ -79,7 +79,7 @@ static uint32_t sum_of_bytes(uint32_t bytes) {
 #define MANY 42
 
 /* D of LANES filters, added to sums, for levels of 2 bits and at most FEW words a plane; weights are [word][TILE]. */
-static void add_few(const uint32_t *w, const uint32_t *x, int32_t n, uint32_t *sums) {
+INLINE void add_few(const uint32_t *w, const uint32_t *x, int32_t n, uint32_t *sums) {
     uint32_t v1[LANES] = {0}, v2[LANES] = {0}, v4[LANES] = {0}, v8[LANES] = {0};
     int l;
     for (; n > 0; n--, w += TILE, x += 2) {
@@ -98,7 +98,7 @@ static void add_few(const uint32_t *w, const uint32_t *x, int32_t n, uint32_t *s
 }
 
 /* The same for at most MANY words. */
-static void add_many(const uint32_t *w, const uint32_t *x, int32_t n, uint32_t *sums) {
+INLINE void add_many(const uint32_t *w, const uint32_t *x, int32_t n, uint32_t *sums) {
     uint32_t v1[LANES] = {0}, v2[LANES] = {0}, v4[LANES] = {0}, v8[LANES] = {0};
     uint32_t v16[LANES] = {0}, v32[LANES] = {0}, v64[LANES] = {0};
     int l;
@@ -244,13 +244,28 @@ static void compare(const layer *l, int32_t tile, const uint32_t *sums, uint32_t
             }
         }
     }
+#if LANES == TILE
+    {
+        /* The product moves bit 0 of byte f to bit 56 + f. */
+        uint64_t all;
+        uint8_t bytes[TILE];
+        for (f = 0; f < TILE; f++) {
+            bytes[f] = (uint8_t)levels[f];
+        }
+        memcpy(&all, bytes, sizeof all);
+        for (p = 0; p < l->bits; p++) {
+            planes[p] = (uint32_t)(((all >> p & 0x0101010101010101u) * 0x0102040810204080u) >> 56);
+        }
+    }
+#else
     for (p = 0; p < l->bits; p++) {
         uint32_t plane = 0;
-        for (f = 0; f < TILE; f++) {
-            plane |= ((levels[f] >> p) & 1u) << f;
+        for (f = TILE - 1; f >= 0; f--) {
+            plane = plane << 1 | (levels[f] >> p & 1u);
         }
         planes[p] = plane;
     }
+#endif
 }
 
 /* The levels of one cell of a convolution, [word][plane], before pool and flips. */
@@ -366,25 +381,22 @@ static void take_larger(uint32_t *best, const uint32_t *cell, int32_t words, int
     }
 }
 
-/* Put a cell of the convolution into every pooling window that holds it. */
-static void pool(stream *s, int i, int32_t x, const uint32_t *cell) {
+/* Put a cell of the convolution into every pooling window that holds it: those of the columns first to last. */
+static void pool(stream *s, int i, int32_t x, int32_t first, int32_t last, const uint32_t *cell) {
     const layer *l = &layers[i];
     const stage *g = &s->stages[i];
-    const int32_t size = l->pool_size, stride = l->pool_stride, before = l->pool_padding / 2;
-    const int32_t words = words_of(l->filters), y = g->convolved;
-    const int32_t last_row = smaller((y + before) / stride, g->out_height - 1);
-    const int32_t last_column = smaller((x + before) / stride, g->out_width - 1);
+    const int32_t before = l->pool_padding / 2, words = words_of(l->filters) * l->bits, y = g->convolved;
     int32_t row, column;
-    for (row = first_window(y, size, stride, before); row <= last_row; row++) {
-        const int32_t top = row * stride - before;
+    for (row = g->first_row; row <= g->last_row; row++) {
+        const int32_t top = row * l->pool_stride - before;
         uint32_t *open = at(s, g->open + (uint32_t)(row % open_rows(l)) * g->open_row);
-        for (column = first_window(x, size, stride, before); column <= last_column; column++) {
-            const int32_t left = column * stride - before;
-            uint32_t *best = open + column * words * l->bits;
+        for (column = first; column <= last; column++) {
+            const int32_t left = column * l->pool_stride - before;
+            uint32_t *best = open + column * words;
             if (y == (top < 0 ? 0 : top) && x == (left < 0 ? 0 : left)) {
-                memcpy(best, cell, 4 * (size_t)(words * l->bits));
+                memcpy(best, cell, 4 * (size_t)words);
             } else {
-                take_larger(best, cell, words, l->bits);
+                take_larger(best, cell, words_of(l->filters), l->bits);
             }
         }
     }
@@ -429,7 +441,7 @@ static void convolve_row(stream *s, int i) {
     const stage *g = &s->stages[i];
     const uint8_t *rows[LARGEST_SIZE];
     uint32_t *window = at(s, s->scratch), *cell = window + WINDOW_WORDS;
-    int32_t x, row;
+    int32_t x, row, first = 0, last = -1;
     for (row = 0; row < l->size; row++) {
         rows[row] = ring_row(s, i, g->convolved * l->stride - l->padding + row);
     }
@@ -445,7 +457,8 @@ static void convolve_row(stream *s, int i) {
         }
         convolve_cell(l, i, window, cell);
         if (l->pool_size != 0) {
-            pool(s, i, x, cell);
+            next_windows(l, g->out_width, x, &first, &last);
+            pool(s, i, x, first, last, cell);
         } else {
             emit_cell(s, i, x, cell);
         }

@@ -8,6 +8,7 @@ typedef struct {
     int32_t columns, rows;         /* of the convolution's */
     int32_t out_width, out_height; /* of the output map, pooled */
     int32_t received, convolved, emitted; /* rows so far of the three */
+    int32_t first_row, last_row;          /* pooling windows that hold the row at work */
     uint32_t ring, open;           /* offsets in the arena: input rows; rows of pooling windows that are not complete */
     uint32_t ring_row, open_row;   /* bytes of one row */
 } stage;
@@ -24,7 +25,7 @@ typedef struct {
 
 #define MAGIC 0x49465131u
 #define MAX_SIDE 16384
-#define STATE_BYTES ((16u + 52u * NETWORK_LAYERS + 7u) / 8u * 8u)
+#define STATE_BYTES ((16u + 60u * NETWORK_LAYERS + 7u) / 8u * 8u)
 
 /* Does not compile where the header's sizes are not this machine's. */
 typedef char stream_fits[sizeof(stream) <= STATE_BYTES ? 1 : -1];
@@ -38,10 +39,15 @@ static int32_t windows(int32_t side, int32_t size, int32_t stride, int32_t paddi
     return side + padding < size ? 0 : (side + padding - size) / stride + 1;
 }
 
-/* Windows that hold this cell: the first one; the last one is (cell + before) / stride. */
-static int32_t first_window(int32_t cell, int32_t size, int32_t stride, int32_t before) {
-    const int32_t start = cell + before - size + 1;
-    return start <= 0 ? 0 : (start + stride - 1) / stride;
+/* The pooling windows that hold a column, from those that hold the column before: no division for each. */
+static void next_windows(const layer *l, int32_t cells, int32_t x, int32_t *first, int32_t *last) {
+    const int32_t before = l->pool_padding / 2;
+    while (*first * l->pool_stride - before + l->pool_size <= x) {
+        ++*first;
+    }
+    while (*last + 1 < cells && (*last + 1) * l->pool_stride - before <= x) {
+        ++*last;
+    }
 }
 
 static int32_t open_rows(const layer *l) {
@@ -82,6 +88,7 @@ static size_t lay_out(stream *s, int32_t width, int32_t height) {
             g.out_height > MAX_SIDE) {
             return 0;
         }
+        g.last_row = -1;
         g.ring = (uint32_t)end;
         g.ring_row = ring_row_bytes(l, i, width);
         end += (size_t)g.ring_row * (size_t)l->size;
@@ -122,6 +129,9 @@ static int step(stream *s, int i) {
         last = smaller(g->convolved * l->stride - l->padding + l->size, g->height);
         if (g->convolved == g->rows || last > g->received) {
             return 0;
+        }
+        if (l->pool_size != 0) {
+            next_windows(l, g->out_height, g->convolved, &g->first_row, &g->last_row);
         }
         convolve_row(s, i);
         g->convolved++;
