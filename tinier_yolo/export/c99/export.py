@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from tinier_yolo import __version__
+from tinier_yolo.darknet.layers import Region
 from tinier_yolo.errors import OutputError, PathLike, UsageError
-from tinier_yolo.export.c99 import golden, source, text
+from tinier_yolo.export.c99 import boxes, golden, source, text
 from tinier_yolo.files import atomic_write
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.output_folder import OutputFolder
 
+#: The grey around a letterboxed image, as detection/letterbox.py has it.
+PADDING = 128
 TARGETS = tuple(source.FORMS)
 
 
@@ -36,11 +40,16 @@ def c_files(program: Program, name: str, target: str = "portable", origin: str =
         raise UsageError("no such target", expected=" or ".join(TARGETS), found=target)
     form = source.FORMS[target]
     arrays = form.pack(program)
-    return {
+    files = {
         f"{name}.h": source.header(program, form, arrays, name, origin),
         f"{name}.c": source.code(program, form, arrays, name, origin),
         f"{name}_test.c": _test(program, name),
     }
+    last = program.network.layers[-1]
+    if isinstance(last, Region):
+        files |= boxes.files(program, last, name, origin)
+        files |= _letterbox(program, name)
+    return files
 
 
 def write(files: Mapping[str, str], folder: PathLike) -> list[Path]:
@@ -59,6 +68,16 @@ def write(files: Mapping[str, str], folder: PathLike) -> list[Path]:
             file.write(content)
         paths.append(target / name)
     return paths
+
+
+def _letterbox(program: Program, name: str) -> dict[str, str]:
+    values = {
+        "version": __version__,
+        "channels": program.network.input.channels,
+        "letter_box": int(program.network.options.letter_box),
+        "grey": PADDING,
+    }
+    return {f"{name}_letterbox.{kind}": text.filled(f"letterbox.{kind}", name, values) for kind in "hc"}
 
 
 def _test(program: Program, name: str) -> str:

@@ -14,7 +14,7 @@ from tinier_yolo.errors import UsageError
 
 #: The name that everything public has in the templates.
 _NAME = re.compile(r"\bnetwork(?=_|\.|:)|\bNETWORK(?=_)")
-_PLACEHOLDER = re.compile(r"@([a-z_]+)@")
+_PLACEHOLDER = re.compile(r"@([a-z0-9_]+)@")
 _TYPES = {"u1": "uint8_t", "u2": "uint16_t", "u4": "uint32_t", "i1": "int8_t", "i2": "int16_t", "i4": "int32_t"}
 _KEYWORDS = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long register "
