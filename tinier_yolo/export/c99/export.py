@@ -10,14 +10,15 @@ import numpy as np
 from tinier_yolo import __version__
 from tinier_yolo.darknet.layers import Region
 from tinier_yolo.errors import OutputError, PathLike, UsageError
-from tinier_yolo.export.c99 import boxes, golden, source, text
+from tinier_yolo.export.c99 import boxes, golden, layers, source, text
 from tinier_yolo.files import atomic_write
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.output_folder import OutputFolder
 
 #: The grey around a letterboxed image, as detection/letterbox.py has it.
 PADDING = 128
-TARGETS = tuple(source.FORMS)
+#: The forms of the network.
+TARGETS = ("portable",)
 
 
 def c_files(program: Program, name: str, target: str = "portable", origin: str = "a program") -> dict[str, str]:
@@ -36,13 +37,12 @@ def c_files(program: Program, name: str, target: str = "portable", origin: str =
         UsageError: the name is no identifier, or there is no such target.
     """
     text.check_name(name)
-    if target not in source.FORMS:
+    if target not in TARGETS:
         raise UsageError("no such target", expected=" or ".join(TARGETS), found=target)
-    form = source.FORMS[target]
-    arrays = form.pack(program)
+    arrays = list(layers.packed(program))
     files = {
-        f"{name}.h": source.header(program, form, arrays, name, origin),
-        f"{name}.c": source.code(program, form, arrays, name, origin),
+        f"{name}.h": source.header(program, arrays, name, origin),
+        f"{name}.c": source.code(program, arrays, name, origin),
         f"{name}_test.c": _test(program, name),
     }
     last = program.network.layers[-1]

@@ -17,64 +17,17 @@ from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 AnyLayer = QuantizedLayer | OutputLayer
 #: Bytes of the stream's state, as stream.c has them: a head, and so many for each layer.
 _HEAD_BYTES, _STAGE_BYTES = 16, 60
+#: Entries of the tables that are there at once, as portable.c has them.
+_TABLE_ENTRIES = 16 * 16
 
 
-class Portable:
-    """The form whose maps are planes of bits; ``portable.c``."""
-
-    name = "portable"
-    template = "portable.c"
-    words = "bytes of the image, else 32-bit words of a plane"
-    weight_type = flip_type = "uint32_t"
-    tile = packing.TILE
-
-    def pack(self, program: Program) -> list[Arrays]:
-        """Every layer of a program."""
-        return list(packing.portable(program))
-
-    def defines(self, program: Program, arrays: Sequence[Arrays]) -> str:
-        """What the template reads from the preprocessor."""
-        window, cell = self._scratch(program, arrays)
-        sizes = max(layer.convolution.size for layer in _layers(program))
-        return (
-            f"#define LARGEST_SIZE {sizes}\n#define WINDOW_WORDS {window}\n"
-            f"#define SCRATCH_BYTES {self.scratch(program, arrays)}u"
-        )
-
-    def scratch(self, program: Program, arrays: Sequence[Arrays]) -> int:
-        """Bytes of scratch memory."""
-        return 4 * sum(self._scratch(program, arrays))
-
-    def ring_row(self, layer: AnyLayer, first: bool, width: str) -> str:
-        """Bytes of an input row, as C."""
-        cells = f"({width} + {2 * layer.convolution.padding})"
-        if first:
-            return f"(({cells} * {layer.convolution.input.channels} + 3) / 4 * 4)"
-        return f"({cells} * {4 * _words(layer.convolution.input.channels) * layer.input_bits})"
-
-    def open_row(self, layer: QuantizedLayer, width: str) -> str:
-        """Bytes of a row of open pooling windows, as C."""
-        return f"({width} * {4 * _words(layer.convolution.filters) * layer.bits})"
-
-    def _scratch(self, program: Program, arrays: Sequence[Arrays]) -> tuple[int, int]:
-        windows = [-(-arrays[0].words // 4)]
-        for layer, packed in zip(_layers(program)[1:], arrays[1:], strict=True):
-            windows.append(packed.words * layer.input_bits)
-        cells = [_words(layer.convolution.filters) * layer.bits for layer in program.layers]
-        return max(windows), max(cells, default=1)
-
-
-Form = Portable
-FORMS: dict[str, Form] = {"portable": Portable()}
-
-
-def header(program: Program, form: Form, arrays: Sequence[Arrays], name: str, source: str) -> str:
+def header(program: Program, arrays: Sequence[Arrays], name: str, source: str) -> str:
     """NAME.h."""
     network = program.network
     width, output_width = "(width)", "(width)"
     for layer in _layers(program):
         output_width = _output_side(layer, output_width)
-    values = _common(form, source) | {
+    values = _common(source) | {
         "channels": network.input.channels,
         "stride": stride(program),
         "outputs": program.output.convolution.filters,
@@ -83,19 +36,15 @@ def header(program: Program, form: Form, arrays: Sequence[Arrays], name: str, so
         "width": network.options.width,
         "height": network.options.height,
         "output_width": output_width,
-        "arena": _arena(program, form, arrays, width),
+        "arena": _arena(program, arrays, width).format(cells=f"{name.upper()}_CELLS"),
     }
     return text.filled("network.h", name, values)
 
 
-def code(program: Program, form: Form, arrays: Sequence[Arrays], name: str, source: str) -> str:
+def code(program: Program, arrays: Sequence[Arrays], name: str, source: str) -> str:
     """NAME.c."""
-    values = _common(form, source) | {
-        "tile": form.tile,
-        "words": form.words,
-        "weight_type": form.weight_type,
-        "flip_type": form.flip_type,
-        "defines": form.defines(program, arrays),
+    values = _common(source) | {
+        "defines": _defines(program, arrays),
     }
     parts = [text.filled("head.c", name, values)]
     rows = []
@@ -104,7 +53,7 @@ def code(program: Program, form: Form, arrays: Sequence[Arrays], name: str, sour
         parts += definitions
         rows.append(row)
     parts.append(f"static const layer layers[{name.upper()}_LAYERS] = {{\n" + ",\n".join(rows) + "\n};\n")
-    parts += [text.filled(template, name, values) for template in ("stream.c", "lanes.c", form.template)]
+    parts += [text.filled(template, name, values) for template in ("words.c", "stream.c", "portable.c")]
     return "\n".join(parts)
 
 
@@ -114,16 +63,12 @@ def stride(program: Program) -> int:
     return network.stride if isinstance(network.layers[-1], Region) else 1
 
 
-def _common(form: Form, source: str) -> dict[str, object]:
-    return {"version": __version__, "source": text.comment(source), "target": form.name}
+def _common(source: str) -> dict[str, object]:
+    return {"version": __version__, "source": text.comment(source)}
 
 
 def _layers(program: Program) -> tuple[AnyLayer, ...]:
     return (*program.layers, program.output)
-
-
-def _words(channels: int) -> int:
-    return -(-channels // 32)
 
 
 def _output_side(layer: AnyLayer, side: str) -> str:
@@ -140,24 +85,55 @@ def _windows(side: str, size: int, stride: int, padding: int) -> str:
     return f"({shifted} / {stride} + 1)" if stride > 1 else f"({shifted} + 1)"
 
 
-def _arena(program: Program, form: Form, arrays: Sequence[Arrays], width: str) -> str:
-    head = _HEAD_BYTES + _STAGE_BYTES * len(arrays)
-    terms = [f"(size_t){-(-head // 8) * 8 + form.scratch(program, arrays)}"]
+def _defines(program: Program, arrays: Sequence[Arrays]) -> str:
+    sizes = max(layer.convolution.size for layer in _layers(program))
+    return (
+        f"#define LARGEST_SIZE {sizes} /* of a window */\n"
+        f"#define WIDE_SUMS {int(_wide(program))}    /* whether a D may need more than 16 bits */\n"
+        f"#define WINDOW_BYTES {_window_bytes(arrays)}u\n"
+        f"#define SCRATCH_BYTES (TABLES_BYTES + WINDOW_BYTES + {_most_filters(program)} * sizeof(sums_of))"
+    )
+
+
+def _wide(program: Program) -> bool:
+    return any(packing.greatest(layer, number == 0) > 0xFFFF for number, layer in enumerate(_layers(program)))
+
+
+def _window_bytes(arrays: Sequence[Arrays]) -> int:
+    return -(-arrays[0].words // 8) * 8
+
+
+def _most_filters(program: Program) -> int:
+    return max(layer.convolution.filters for layer in _layers(program))
+
+
+def _arena(program: Program, arrays: Sequence[Arrays], width: str) -> str:
+    # As lay_out in stream.c adds it up.
+    head = -(-(_HEAD_BYTES + _STAGE_BYTES * len(arrays)) // 8) * 8 + _window_bytes(arrays)
+    cell_bytes = _TABLE_ENTRIES + _most_filters(program) * (4 if _wide(program) else 2)
+    terms = [f"{head} + {cell_bytes} * (size_t){{cells}}"]
     for number, layer in enumerate(_layers(program)):
-        terms.append(f"{layer.convolution.size} * (size_t){form.ring_row(layer, number == 0, width)}")
+        convolution = layer.convolution
+        lines = _lines(convolution.input.channels, layer.input_bits) if number else convolution.input.channels
+        columns = f"({width} + {2 * convolution.padding})" if convolution.padding else width
+        term = f"{convolution.size * lines} * (size_t){columns}"
         width = _output_side(layer, width)
-        if isinstance(layer, QuantizedLayer) and layer.pool is not None:
-            rows = -(-layer.pool.size // layer.pool.stride)
-            terms.append(f"{rows} * (size_t){form.open_row(layer, width)}")
+        if isinstance(layer, QuantizedLayer):
+            size, stride, _ = packing.pool_numbers(layer)
+            term += f" + {-(-size // stride) * convolution.filters} * (size_t){width}"
+        terms.append(f"({term} + 7) / 8 * 8")
     return "(" + " + \\\n     ".join(terms) + ")"
+
+
+def _lines(channels: int, bits: int) -> int:
+    return -(-channels // packing.GROUP) * (2 if bits > 2 else 1)
 
 
 def _constants(layer: AnyLayer, packed: Arrays, number: int) -> tuple[list[str], str]:
     convolution = layer.convolution
-    limits = text.narrowed(packed.limits)
     named: dict[str, Any] = {"weights": packed.weights}
     if isinstance(layer, QuantizedLayer):
-        named["narrow" if limits.dtype == np.uint16 else "wide"] = limits
+        named["narrow" if packed.limits.dtype == np.uint16 else "wide"] = packed.limits
         named["flips"] = packed.flips
     else:
         named |= {"base": packed.base, "multipliers": layer.multipliers, "biases": layer.biases}

@@ -70,8 +70,3 @@ def comment(text: object) -> str:
     """Text that ends no comment and holds nothing but printable ASCII."""
     shown = "".join(char if " " <= char <= "~" and char not in "?\\\\" else "." for char in str(text))
     return shown.replace("*/", "* /").replace("/*", "/ *")
-
-
-def narrowed(numbers: NDArray[np.uint32]) -> NDArray[Any]:
-    """As uint16 where they fit."""
-    return numbers.astype(np.uint16) if numbers.max(initial=0) <= np.iinfo(np.uint16).max else numbers

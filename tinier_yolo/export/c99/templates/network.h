@@ -21,6 +21,15 @@ extern "C" {
 #define NETWORK_WIDTH @width@        /* the size that the network was made for; others may be run */
 #define NETWORK_HEIGHT @height@
 
+/* Cells that are worked on at once, each in a byte of a word: 4 or 8. */
+#ifndef NETWORK_CELLS
+#if UINTPTR_MAX > 0xffffffffu
+#define NETWORK_CELLS 8
+#else
+#define NETWORK_CELLS 4
+#endif
+#endif
+
 /* The output map of an image of these sides: (NETWORK_OUTPUTS, height, width), int32. */
 #define NETWORK_OUTPUT_WIDTH(width) (@output_width@)
 #define NETWORK_OUTPUT_HEIGHT(height) NETWORK_OUTPUT_WIDTH(height)

@@ -95,6 +95,7 @@ static size_t lay_out(stream *s, int32_t width, int32_t height) {
         g.open = (uint32_t)end;
         g.open_row = l->pool_size == 0 ? 0 : open_row_bytes(l, g.out_width);
         end += (size_t)g.open_row * (size_t)open_rows(l);
+        end = (end + 7) / 8 * 8;
         width = g.out_width;
         height = g.out_height;
         if (s != NULL) {
@@ -135,9 +136,6 @@ static int step(stream *s, int i) {
         }
         convolve_row(s, i);
         g->convolved++;
-        if (l->pool_size == 0 && l->bits != 0) {
-            break;
-        }
     }
     g->emitted++;
     s->stages[i + 1].received++;
