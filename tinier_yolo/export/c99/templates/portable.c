@@ -103,40 +103,61 @@ static void fill_from(word *table, const uint8_t *line, size_t pitch, int32_t st
     }
 }
 
+/* Add the bytes of a word to D of a filter. */
+INLINE void widen(sums_of *sums, word bytes) {
+#if WIDE_SUMS
+    int32_t c;
+    for (c = 0; c < CELLS; c++) {
+        sums->cells[c] += (uint32_t)(bytes >> (8 * c)) & 255u;
+    }
+#else
+    sums->fields[0] += bytes & EVEN;
+    sums->fields[1] += bytes >> 8 & EVEN;
+#endif
+}
+
+/* What eight groups give to D, by their tables and 32 bits of weights. */
+INLINE word eight(const word *t, uint32_t bits) {
+    word all = t[bits & 15];
+    all += t[16 + (bits >> 4 & 15)];
+    all += t[32 + (bits >> 8 & 15)];
+    all += t[48 + (bits >> 12 & 15)];
+    all += t[64 + (bits >> 16 & 15)];
+    all += t[80 + (bits >> 20 & 15)];
+    all += t[96 + (bits >> 24 & 15)];
+    return all + t[112 + (bits >> 28)];
+}
+
 /* Add what the groups first .. first + n - 1 give to D of every filter. */
 static void look_up(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
-    const uint32_t *weights = l->weights + first / 8;
-    int32_t f;
-    for (f = 0; f < l->filters; f++, weights += l->words, sums++) {
-        const uint32_t *w = weights;
-        const word *t = tables;
-        word all = 0;
-        int32_t left = n;
-        for (; left >= 8; left -= 8, t += 8 * 16) {
-            const uint32_t bits = *w++;
-            all += t[bits & 15];
-            all += t[16 + (bits >> 4 & 15)];
-            all += t[32 + (bits >> 8 & 15)];
-            all += t[48 + (bits >> 12 & 15)];
-            all += t[64 + (bits >> 16 & 15)];
-            all += t[80 + (bits >> 20 & 15)];
-            all += t[96 + (bits >> 24 & 15)];
-            all += t[112 + (bits >> 28)];
+    const uint32_t *w = l->weights + first / 8;
+    const sums_of *end = sums + l->filters;
+    const int32_t words = l->words;
+    if (n == 16) {
+        for (; sums != end; sums++, w += words) {
+            widen(sums, eight(tables, w[0]) + eight(tables + 8 * 16, w[1]));
         }
-        if (left > 0) {
-            uint32_t bits = *w >> (4 * (first % 8));
+    } else if (n == 8) {
+        for (; sums != end; sums++, w += words) {
+            widen(sums, eight(tables, w[0]));
+        }
+    } else {
+        for (; sums != end; sums++, w += words) {
+            const word *t = tables;
+            word all = 0;
+            int32_t left = n;
+            uint32_t bits = w[0] >> (4 * (first % 8));
+            if (left > 8) {
+                all = eight(t, bits);
+                t += 8 * 16;
+                left -= 8;
+                bits = w[1];
+            }
             for (; left > 0; left--, t += 16, bits >>= 4) {
                 all += t[bits & 15];
             }
+            widen(sums, all);
         }
-#if WIDE_SUMS
-        for (left = 0; left < CELLS; left++) {
-            sums->cells[left] += (uint32_t)(all >> (8 * left)) & 255u;
-        }
-#else
-        sums->fields[0] += all & EVEN;
-        sums->fields[1] += all >> 8 & EVEN;
-#endif
     }
 }
 
@@ -168,10 +189,13 @@ static void add_up(const layer *l, const uint8_t *const *rows, size_t pitch, int
     }
 }
 
-/* Put D of a cell among the others. */
+/* Put D of a cell among the others, which are 0. */
 static void put(sums_of *sums, int32_t c, uint32_t d) {
 #if WIDE_SUMS
     sums->cells[c] = d;
+#elif LITTLE_ENDIAN_BYTES
+    const uint16_t field = (uint16_t)d;
+    memcpy((uint8_t *)sums + (c & 1) * CELLS + (c & ~1), &field, sizeof field);
 #else
     sums->fields[c & 1] |= (word)d << (16 * (c >> 1));
 #endif
@@ -211,13 +235,20 @@ static void image_distances(const layer *l, const uint32_t *w, const uint8_t *x,
         }
 #else
         uint32_t m0 = 0, m1 = 0, m2 = 0, m3 = 0;
-        for (j = 0; j < n; j++, w += TILE / 2) {
-            const uint32_t byte = x[j];
-            all += byte;
-            m0 += byte * w[0];
-            m1 += byte * w[1];
-            m2 += byte * w[2];
-            m3 += byte * w[3];
+        for (j = 0; j + 3 <= n; j += 3, w += 3 * TILE / 2) {
+            const uint32_t a = x[j], b = x[j + 1], c = x[j + 2];
+            all += a + b + c;
+            m0 += a * w[0] + b * w[4] + c * w[8];
+            m1 += a * w[1] + b * w[5] + c * w[9];
+            m2 += a * w[2] + b * w[6] + c * w[10];
+            m3 += a * w[3] + b * w[7] + c * w[11];
+        }
+        for (; j < n; j++, w += TILE / 2) {
+            all += x[j];
+            m0 += x[j] * w[0];
+            m1 += x[j] * w[1];
+            m2 += x[j] * w[2];
+            m3 += x[j] * w[3];
         }
         d[0] += 2 * (m0 & 0xffffu);
         d[1] += 2 * (m0 >> 16);
@@ -272,8 +303,8 @@ static word compare(const layer *l, int32_t f, const sums_of *sums) {
         const uint16_t *limits = l->narrow + f * n;
         const word even = sums->fields[0] | FIELDS << 15, odd = sums->fields[1] | FIELDS << 15;
         word not_even = 0, not_odd = 0;
-        for (i = 0; i < n; i++) {
-            const word limit = FIELDS * limits[i];
+        for (i = n; i > 0; i--) {
+            const word limit = FIELDS * *limits++;
             not_even += (even - limit) >> 15 & FIELDS;
             not_odd += (odd - limit) >> 15 & FIELDS;
         }

@@ -32,3 +32,9 @@ typedef struct {
 } sums_of;
 #endif
 
+#ifdef __GNUC__
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
