@@ -44,7 +44,7 @@ def header(program: Program, arrays: Sequence[Arrays], name: str, source: str) -
 def code(program: Program, arrays: Sequence[Arrays], name: str, source: str) -> str:
     """NAME.c."""
     values = _common(source) | {
-        "defines": _defines(program, arrays),
+        "defines": _defines(program),
     }
     parts = [text.filled("head.c", name, values)]
     rows = []
@@ -85,22 +85,17 @@ def _windows(side: str, size: int, stride: int, padding: int) -> str:
     return f"({shifted} / {stride} + 1)" if stride > 1 else f"({shifted} + 1)"
 
 
-def _defines(program: Program, arrays: Sequence[Arrays]) -> str:
+def _defines(program: Program) -> str:
     sizes = max(layer.convolution.size for layer in _layers(program))
     return (
         f"#define LARGEST_SIZE {sizes} /* of a window */\n"
         f"#define WIDE_SUMS {int(_wide(program))}    /* whether a D may need more than 16 bits */\n"
-        f"#define WINDOW_BYTES {_window_bytes(arrays)}u\n"
-        f"#define SCRATCH_BYTES (TABLES_BYTES + WINDOW_BYTES + {_most_filters(program)} * sizeof(sums_of))"
+        f"#define SCRATCH_BYTES (TABLES_BYTES + {_most_filters(program)} * sizeof(sums_of))"
     )
 
 
 def _wide(program: Program) -> bool:
-    return any(packing.greatest(layer, number == 0) > 0xFFFF for number, layer in enumerate(_layers(program)))
-
-
-def _window_bytes(arrays: Sequence[Arrays]) -> int:
-    return -(-arrays[0].words // 8) * 8
+    return any(layer.limit > 0xFFFF for layer in _layers(program))
 
 
 def _most_filters(program: Program) -> int:
@@ -109,7 +104,7 @@ def _most_filters(program: Program) -> int:
 
 def _arena(program: Program, arrays: Sequence[Arrays], width: str) -> str:
     # As lay_out in stream.c adds it up.
-    head = -(-(_HEAD_BYTES + _STAGE_BYTES * len(arrays)) // 8) * 8 + _window_bytes(arrays)
+    head = -(-(_HEAD_BYTES + _STAGE_BYTES * len(arrays)) // 8) * 8
     cell_bytes = _TABLE_ENTRIES + _most_filters(program) * (4 if _wide(program) else 2)
     terms = [f"{head} + {cell_bytes} * (size_t){{cells}}"]
     for number, layer in enumerate(_layers(program)):
@@ -144,5 +139,5 @@ def _constants(layer: AnyLayer, packed: Arrays, number: int) -> tuple[list[str],
     }
     bits = layer.bits if isinstance(layer, QuantizedLayer) else 0
     geometry = (convolution.input.channels, convolution.filters, convolution.size, convolution.stride)
-    numbers = (*geometry, convolution.padding, *packing.pool_numbers(layer), layer.input_bits, bits, packed.words)
+    numbers = (*geometry, convolution.padding, *packing.pool_numbers(layer), layer.input_bits, bits, packed.weights.shape[1])
     return definitions, "    {" + ", ".join([*map(str, numbers), *pointers.values()]) + "}"

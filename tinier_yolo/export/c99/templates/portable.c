@@ -8,7 +8,8 @@
  * So sum > threshold means D < limit, where the limits have K B in them already. Padding is level 0 and needs no care.
  * D is summed in groups of four channels of one cell of the window. What a group adds depends on four bits of weights:
  * a table of 16 words, made once for all filters. A level is the number of limits above D. The maximum over a pooling
- * window is taken of the levels, before a flip turns them round.
+ * window is taken of the levels, before a flip turns them round. Bytes of the image are levels of 8 bits, whose groups
+ * are summed in 16 bits.
  *
  * Maps: a row of a ring is lines of one byte a column, with the padding's columns at both ends. A line holds a group of
  * four channels in two bits each, or, for levels of 3 and 4 bits, two channels in four bits each. A row of a pooling
@@ -45,7 +46,13 @@ static const uint8_t *ring_row(stream *s, int i, int32_t y) {
 static void take_row(stream *s, const uint8_t *row) {
     const stage *g = &s->stages[0];
     uint8_t *to = at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row);
-    memcpy(to + layers[0].padding * NETWORK_CHANNELS, row, (size_t)g->width * NETWORK_CHANNELS);
+    int32_t x, c;
+    to += layers[0].padding;
+    for (c = 0; c < NETWORK_CHANNELS; c++, to += g->width + 2 * layers[0].padding) {
+        for (x = 0; x < g->width; x++) {
+            to[x] = row[x * NETWORK_CHANNELS + c];
+        }
+    }
 }
 
 /* Bytes at from, from + step, ...: that of cell c becomes byte c of the word. */
@@ -77,29 +84,60 @@ static void store(uint8_t *to, word bytes, int32_t count) {
     }
 }
 
-/* What a group adds to D, for all 16 bits of weights, bit j being channel j's. */
-static void fill(word *table, word v0, word v1, word v2, word v3, word top) {
-    const word low[4] = {v0 + v1, (v0 ^ top) + v1, v0 + (v1 ^ top), (v0 ^ top) + (v1 ^ top)};
-    const word high[4] = {v2 + v3, (v2 ^ top) + v3, v2 + (v3 ^ top), (v2 ^ top) + (v3 ^ top)};
-    int i;
-    for (i = 0; i < 4; i++, table += 4) {
-        table[0] = low[0] + high[i];
-        table[1] = low[1] + high[i];
-        table[2] = low[2] + high[i];
-        table[3] = low[3] + high[i];
-    }
+/* What a group adds to D, for the 4 bits of weights of its first two channels. */
+INLINE void fill4(word *table, word v0, word v1, word top, word others) {
+    table[0] = v0 + v1 + others;
+    table[1] = (v0 ^ top) + v1 + others;
+    table[2] = v0 + (v1 ^ top) + others;
+    table[3] = (v0 ^ top) + (v1 ^ top) + others;
+}
+
+/* For all 8 of three channels; for all 16 of four. Bit j is channel j's. */
+static void fill8(word *table, word v0, word v1, word v2, word top) {
+    fill4(table, v0, v1, top, v2);
+    fill4(table + 4, v0, v1, top, v2 ^ top);
+}
+
+static void fill16(word *table, word v0, word v1, word v2, word v3, word top) {
+    fill4(table, v0, v1, top, v2 + v3);
+    fill4(table + 4, v0, v1, top, (v2 ^ top) + v3);
+    fill4(table + 8, v0, v1, top, v2 + (v3 ^ top));
+    fill4(table + 12, v0, v1, top, (v2 ^ top) + (v3 ^ top));
 }
 
 static void fill_from(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int bits) {
-    const word top = BYTES * ((1u << bits) - 1);
-    if (line == NULL) {
-        fill(table, 0, 0, 0, 0, top);
-    } else if (bits <= 2) {
-        const word v = load(line, step, count);
-        fill(table, v & (BYTES * 3), (v >> 2) & (BYTES * 3), (v >> 4) & (BYTES * 3), (v >> 6) & (BYTES * 3), top);
+    word v[4] = {0, 0, 0, 0};
+    if (line != NULL && bits <= 2) {
+        const word all = load(line, step, count);
+        v[0] = all & (BYTES * 3);
+        v[1] = all >> 2 & (BYTES * 3);
+        v[2] = all >> 4 & (BYTES * 3);
+        v[3] = all >> 6 & (BYTES * 3);
+    } else if (line != NULL) {
+        const word all = load(line, step, count), more = load(line + pitch, step, count);
+        v[0] = all & (BYTES * 15);
+        v[1] = all >> 4 & (BYTES * 15);
+        v[2] = more & (BYTES * 15);
+        v[3] = more >> 4 & (BYTES * 15);
+    }
+    fill16(table, v[0], v[1], v[2], v[3], BYTES * ((1u << bits) - 1));
+}
+
+/* The same for channels of the image: a table for the even cells and one for the odd ones, in 16 bits each. */
+static void fill_image(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int32_t channels) {
+    word even[4] = {0, 0, 0, 0}, odd[4] = {0, 0, 0, 0};
+    int32_t c;
+    for (c = 0; c < smaller(channels, 4) && line != NULL; c++, line += pitch) {
+        const word all = load(line, step, count);
+        even[c] = all & EVEN;
+        odd[c] = all >> 8 & EVEN;
+    }
+    if (channels > 3) {
+        fill16(table, even[0], even[1], even[2], even[3], EVEN);
+        fill16(table + 16, odd[0], odd[1], odd[2], odd[3], EVEN);
     } else {
-        const word v = load(line, step, count), u = load(line + pitch, step, count);
-        fill(table, v & (BYTES * 15), (v >> 4) & (BYTES * 15), u & (BYTES * 15), (u >> 4) & (BYTES * 15), top);
+        fill8(table, even[0], even[1], even[2], EVEN);
+        fill8(table + 16, odd[0], odd[1], odd[2], EVEN);
     }
 }
 
@@ -161,44 +199,57 @@ static void look_up(const layer *l, const word *tables, int32_t first, int32_t n
     }
 }
 
+/* The same for groups of the image. */
+static void look_up_image(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
+    const uint32_t *w = l->weights + first / 8;
+    int32_t f, left;
+    for (f = 0; f < l->filters; f++, w += l->words, sums++) {
+        const word *t = tables;
+        uint32_t bits = *w;
+        word even = 0, odd = 0;
+        for (left = n; left > 0; left--, t += 32, bits >>= 4) {
+            even += t[bits & 15];
+            odd += t[16 + (bits & 15)];
+        }
+#if WIDE_SUMS
+        for (left = 0; left < CELLS; left++) {
+            sums->cells[left] += (uint32_t)((left % 2 == 0 ? even : odd) >> (16 * (left / 2))) & 0xffffu;
+        }
+#else
+        sums->fields[0] += even;
+        sums->fields[1] += odd;
+#endif
+    }
+}
+
 /* D of all filters for the cells from column x on. */
 static void add_up(const layer *l, const uint8_t *const *rows, size_t pitch, int32_t x, int32_t count, word *tables,
                    sums_of *sums) {
     const int32_t groups = groups_of(l->channels);
-    const size_t lines = l->in_bits > 2 ? 2 : 1;
-    /* Groups whose bytes cannot overflow: 16 * 12, 8 * 28, 4 * 60. */
-    const int32_t chunk = l->in_bits <= 2 ? 16 : l->in_bits == 3 ? 8 : 4;
+    const size_t lines = l->in_bits > 4 ? 4 : l->in_bits > 2 ? 2 : 1;
+    /* Groups whose bytes cannot overflow: 16 * 12, 8 * 28, 4 * 60. Of the image there is room for 8. */
+    const int32_t chunk = l->in_bits <= 2 ? 16 : l->in_bits == 4 ? 4 : 8;
     int32_t row, column, group, first = 0, n = 0;
     memset(sums, 0, (size_t)l->filters * sizeof *sums);
     for (row = 0; row < l->size; row++) {
         for (column = 0; column < l->size; column++) {
             const uint8_t *line = rows[row] == NULL ? NULL : rows[row] + x * l->stride + column;
             for (group = 0; group < groups; group++) {
-                fill_from(tables + 16 * n, line, pitch, l->stride, count, l->in_bits);
+                const int last = row + 1 == l->size && column + 1 == l->size && group + 1 == groups;
+                if (l->in_bits > 4) {
+                    fill_image(tables + 32 * n, line, pitch, l->stride, count, l->channels - 4 * group);
+                } else {
+                    fill_from(tables + 16 * n, line, pitch, l->stride, count, l->in_bits);
+                }
                 line = line == NULL ? NULL : line + lines * pitch;
-                if (++n == chunk) {
-                    look_up(l, tables, first, n, sums);
+                if (++n == chunk || last) {
+                    (l->in_bits > 4 ? look_up_image : look_up)(l, tables, first, n, sums);
                     first += n;
                     n = 0;
                 }
             }
         }
     }
-    if (n > 0) {
-        look_up(l, tables, first, n, sums);
-    }
-}
-
-/* Put D of a cell among the others, which are 0. */
-static void put(sums_of *sums, int32_t c, uint32_t d) {
-#if WIDE_SUMS
-    sums->cells[c] = d;
-#elif LITTLE_ENDIAN_BYTES
-    const uint16_t field = (uint16_t)d;
-    memcpy((uint8_t *)sums + (c & 1) * CELLS + (c & ~1), &field, sizeof field);
-#else
-    sums->fields[c & 1] |= (word)d << (16 * (c >> 1));
-#endif
 }
 
 static uint32_t get(const sums_of *sums, int32_t c) {
@@ -207,88 +258,6 @@ static uint32_t get(const sums_of *sums, int32_t c) {
 #else
     return (uint32_t)(sums->fields[c & 1] >> (16 * (c >> 1))) & 0xffffu;
 #endif
-}
-
-/* D of the filters of a tile for the image: limit - sum, where sum = Q - 2 M, with Q the sum of the window's bytes and
- * M of those whose weight is -1. Two filters in a word: weights are [byte][TILE / 2] of 1 and 1 << 16. */
-static void image_distances(const layer *l, const uint32_t *w, const uint8_t *x, uint32_t *d) {
-    int32_t left = l->words, j;
-    uint32_t all = 0;
-    int lane;
-    memset(d, 0, TILE * sizeof *d);
-    while (left > 0) {
-        const int32_t n = smaller(left, 257); /* 257 * 255 is the largest 16-bit number */
-#if NETWORK_CELLS == 8 && LITTLE_ENDIAN_BYTES
-        /* For compilers that make vectors. */
-        uint16_t m[TILE] = {0};
-        for (j = 0; j < n; j++, w += TILE / 2) {
-            const uint16_t byte = x[j];
-            uint16_t taken[TILE];
-            memcpy(taken, w, sizeof taken);
-            all += byte;
-            for (lane = 0; lane < TILE; lane++) {
-                m[lane] = (uint16_t)(m[lane] + (uint32_t)byte * taken[lane]);
-            }
-        }
-        for (lane = 0; lane < TILE; lane++) {
-            d[lane] += 2u * m[lane];
-        }
-#else
-        uint32_t m0 = 0, m1 = 0, m2 = 0, m3 = 0;
-        for (j = 0; j + 3 <= n; j += 3, w += 3 * TILE / 2) {
-            const uint32_t a = x[j], b = x[j + 1], c = x[j + 2];
-            all += a + b + c;
-            m0 += a * w[0] + b * w[4] + c * w[8];
-            m1 += a * w[1] + b * w[5] + c * w[9];
-            m2 += a * w[2] + b * w[6] + c * w[10];
-            m3 += a * w[3] + b * w[7] + c * w[11];
-        }
-        for (; j < n; j++, w += TILE / 2) {
-            all += x[j];
-            m0 += x[j] * w[0];
-            m1 += x[j] * w[1];
-            m2 += x[j] * w[2];
-            m3 += x[j] * w[3];
-        }
-        d[0] += 2 * (m0 & 0xffffu);
-        d[1] += 2 * (m0 >> 16);
-        d[2] += 2 * (m1 & 0xffffu);
-        d[3] += 2 * (m1 >> 16);
-        d[4] += 2 * (m2 & 0xffffu);
-        d[5] += 2 * (m2 >> 16);
-        d[6] += 2 * (m3 & 0xffffu);
-        d[7] += 2 * (m3 >> 16);
-#endif
-        x += n;
-        left -= n;
-    }
-    for (lane = 0; lane < TILE; lane++) {
-        d[lane] += 255u * (uint32_t)l->words - all;
-    }
-}
-
-static void add_up_image(const layer *l, const uint8_t *const *rows, int32_t x, int32_t count, uint8_t *window,
-                         sums_of *sums) {
-    const size_t bytes = (size_t)l->size * NETWORK_CHANNELS;
-    int32_t c, f, lane, row;
-    memset(sums, 0, (size_t)l->filters * sizeof *sums);
-    for (c = 0; c < count; c++) {
-        const uint32_t *w = l->weights;
-        for (row = 0; row < l->size; row++) {
-            if (rows[row] == NULL) {
-                memset(window + (size_t)row * bytes, 0, bytes);
-            } else {
-                memcpy(window + (size_t)row * bytes, rows[row] + (x + c) * l->stride * NETWORK_CHANNELS, bytes);
-            }
-        }
-        for (f = 0; f < l->filters; f += TILE, w += l->words * (TILE / 2)) {
-            uint32_t d[TILE];
-            image_distances(l, w, window, d);
-            for (lane = 0; lane < smaller(TILE, l->filters - f); lane++) {
-                put(&sums[f + lane], c, d[lane]);
-            }
-        }
-    }
 }
 
 /* The levels of a filter's cells, in bytes. */
@@ -380,8 +349,7 @@ static void convolve_row(stream *s, int i) {
     const stage *g = &s->stages[i];
     const uint8_t *rows[LARGEST_SIZE];
     word *tables = at(s, s->scratch);
-    uint8_t *window = at(s, s->scratch + TABLES_BYTES);
-    sums_of *sums = at(s, s->scratch + TABLES_BYTES + WINDOW_BYTES);
+    sums_of *sums = at(s, s->scratch + TABLES_BYTES);
     const int32_t count = smaller(CELLS, g->columns);
     int32_t row, x = 0, c;
     for (row = 0; row < l->size; row++) {
@@ -395,11 +363,7 @@ static void convolve_row(stream *s, int i) {
     }
     for (;;) {
         int32_t first[CELLS] = {0}, last[CELLS] = {0};
-        if (i == 0) {
-            add_up_image(l, rows, x, count, window, sums);
-        } else {
-            add_up(l, rows, (size_t)(g->width + 2 * l->padding), x, count, tables, sums);
-        }
+        add_up(l, rows, (size_t)(g->width + 2 * l->padding), x, count, tables, sums);
         for (c = 0; c < count && l->bits != 0; c++) {
             const int32_t place = x + c + l->pool_padding / 2, from = place - l->pool_size + 1;
             first[c] = from <= 0 ? 0 : (from + l->pool_stride - 1) / l->pool_stride;

@@ -1,6 +1,3 @@
-/* Filters of the image's layer that stand side by side. */
-#define TILE 8
-
 #if NETWORK_CELLS == 8
 typedef uint64_t word;
 #else
