@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     c99 = formats.add_parser("c99", help="C99 without allocation and floats, with a test", description=_C99)
     c99.add_argument("model", metavar="FILE.ifq", help="the program")
     c99.add_argument("-o", "--output", metavar="DIR", required=True, help="the folder for the files")
-    c99.add_argument("--name", help="what file names and functions begin with (default: the last word of the file's name)")
+    c99.add_argument(
+        "--name", help="what file names and functions begin with (default: the last word of the file's name)"
+    )
     c99.add_argument("--target", choices=TARGETS, default=TARGETS[0], help="the form of the maps (default %(default)s)")
     c99.set_defaults(export=_c99)
 
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 _C99 = (
-    "Write NAME.c and NAME.h (the network), NAME_test.c (an image and its golden maps: cc NAME.c NAME_test.c && ./a.out "
+    "Write NAME.c and NAME.h (the network), NAME_test.c (an image and its golden maps: cc NAME.c NAME_test.c, ./a.out "
     "proves the bits on a machine), NAME_boxes.c and .h (boxes from the output map, for a detector), and "
     "NAME_letterbox.c and .h (an image of any size to the network's input)."
 )

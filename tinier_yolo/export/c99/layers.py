@@ -40,7 +40,8 @@ class Arrays:
 
 def packed(program: Program) -> Iterator[Arrays]:
     """Every layer of a program."""
-    for layer in (*program.layers, program.output):
+    layers: tuple[QuantizedLayer | OutputLayer, ...] = (*program.layers, program.output)
+    for layer in layers:
         bits = layer.sign_bits.transpose(0, 2, 3, 1)
         grouped = np.pad(bits, [(0, 0)] * 3 + [(0, -bits.shape[3] % GROUP)])
         flips = to_words(layer.flips[None])[0] if isinstance(layer, QuantizedLayer) else np.zeros(0, np.uint32)
@@ -56,16 +57,17 @@ def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
 def base(layer: QuantizedLayer | OutputLayer) -> NDArray[np.int32]:
     """What a sum and its D are together: (2^k - 1) times the weights that are +1."""
     top = (1 << layer.input_bits) - 1
-    return (top * layer.sign_bits.sum(axis=(1, 2, 3))).astype(np.int32)
+    ones: NDArray[np.int64] = layer.sign_bits.sum(axis=(1, 2, 3))
+    return np.asarray(top * ones, np.int32)
 
 
 def limits(layer: QuantizedLayer | OutputLayer) -> NDArray[Any]:
-    """sum > threshold  <=>  D < base - threshold; cut to what D, 0 or more, can be compared with."""
+    """Sum > threshold  <=>  D < base - threshold; cut to what D, 0 or more, can be compared with."""
     if not isinstance(layer, QuantizedLayer):
         return np.zeros((0, 0), np.uint32)
     most = layer.limit + 1  # D is at most the greatest sum
     cut = np.clip(base(layer)[:, None].astype(np.int64) - layer.thresholds, 0, most)
-    return cut.astype(np.uint16 if most < NARROW else np.uint32)
+    return np.asarray(cut, np.uint16 if most < NARROW else np.uint32)
 
 
 def pool_numbers(layer: QuantizedLayer | OutputLayer) -> tuple[int, int, int]:

@@ -81,7 +81,13 @@ def _output_side(layer: AnyLayer, side: str) -> str:
 def _windows(side: str, size: int, stride: int, padding: int) -> str:
     if stride == 1 and padding == size - 1:
         return side
-    shifted = side if padding == size else f"({side} + {padding - size})" if padding > size else f"({side} - {size - padding})"
+    shifted = (
+        side
+        if padding == size
+        else f"({side} + {padding - size})"
+        if padding > size
+        else f"({side} - {size - padding})"
+    )
     return f"({shifted} / {stride} + 1)" if stride > 1 else f"({shifted} + 1)"
 
 
@@ -139,5 +145,12 @@ def _constants(layer: AnyLayer, packed: Arrays, number: int) -> tuple[list[str],
     }
     bits = layer.bits if isinstance(layer, QuantizedLayer) else 0
     geometry = (convolution.input.channels, convolution.filters, convolution.size, convolution.stride)
-    numbers = (*geometry, convolution.padding, *packing.pool_numbers(layer), layer.input_bits, bits, packed.weights.shape[1])
+    numbers = (
+        *geometry,
+        convolution.padding,
+        *packing.pool_numbers(layer),
+        layer.input_bits,
+        bits,
+        packed.weights.shape[1],
+    )
     return definitions, "    {" + ", ".join([*map(str, numbers), *pointers.values()]) + "}"

@@ -30,7 +30,8 @@ def sigmoid_table() -> NDArray[np.uint16]:
 
 def power_table() -> NDArray[np.uint32]:
     """2^(i * 2^-8) in units of 2^-30, i = 0..256."""
-    return np.rint(np.exp2(np.arange((1 << POWER_STEP) + 1) / (1 << POWER_STEP)) * (1 << POWER_BITS)).astype(np.uint32)
+    powers = np.exp2(np.arange((1 << POWER_STEP) + 1) / (1 << POWER_STEP))
+    return np.asarray(np.rint(powers * (1 << POWER_BITS)), np.uint32)
 
 
 def sigmoid(x: Int64) -> Int64:
@@ -39,7 +40,7 @@ def sigmoid(x: Int64) -> Int64:
     cut = np.minimum(np.abs(x), SIGMOID_END << FRACTION)
     at, part = cut >> rest, cut & (1 << rest) - 1
     value = table[at] + ((table[at + 1] - table[at]) * part + (1 << rest - 1) >> rest)
-    return np.where(x < 0, (1 << FRACTION) - value, value)
+    return np.asarray(np.where(x < 0, (1 << FRACTION) - value, value), np.int64)
 
 
 def exp(x: Int64) -> tuple[Int64, Int64]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.errors import UsageError
@@ -16,12 +15,16 @@ from tinier_yolo.errors import UsageError
 _NAME = re.compile(r"\bnetwork(?=_|\.|:)|\bNETWORK(?=_)")
 _PLACEHOLDER = re.compile(r"@([a-z0-9_]+)@")
 _TYPES = {"u1": "uint8_t", "u2": "uint16_t", "u4": "uint32_t", "i1": "int8_t", "i2": "int16_t", "i4": "int32_t"}
-_KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
-    "alignas alignof bool constexpr false nullptr static_assert thread_local true typeof and or not xor class delete new "
-    "namespace operator private protected public template this throw try using virtual".split()
-)
+# fmt: off
+_KEYWORDS = frozenset((
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern",
+    "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed",
+    "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "alignas",
+    "alignof", "bool", "constexpr", "false", "nullptr", "static_assert", "thread_local", "true", "typeof", "and",
+    "or", "not", "xor", "class", "delete", "new", "namespace", "operator", "private", "protected", "public",
+    "template", "this", "throw", "try", "using", "virtual",
+))
+# fmt: on
 _COLUMNS = 118
 
 
