@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The exported C on every machine at hand: all maps of the shipped model and of PROGRAMS random programs (default 100)
+# against the reference. Prints a table; a machine without a compiler or an emulator is named as not run.
+#
+#     PYTHON=.venv/bin/python PROGRAMS=100 scripts/verify_export.sh
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+programs=${PROGRAMS:-100}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+export ASAN_OPTIONS=detect_leaks=0 # nothing is allocated
+
+# row TARGET NAME COMPILER... -- RUNNER...: compile all, run, print a row.
+row() {
+    local target=$1 name=$2 compiler=() result version
+    shift 2
+    while [ "$1" != -- ]; do compiler+=("$1"); shift; done
+    shift
+    if ! command -v "${compiler[0]}" >/dev/null || { [ $# -gt 0 ] && ! command -v "$1" >/dev/null; }; then
+        printf '| %s, %s | %s | not run: not installed | | |\n' "$name" "$target" "${compiler[*]}"
+        return
+    fi
+    version=$("${compiler[0]}" --version | head -1 | grep -oE '[0-9]+\.[0-9.]+' | head -1)
+    result=$(
+        cd "$work/$target" || exit 1
+        "${compiler[@]}" -std=c99 @defines -I. ./*.c -o program 2>&1 && "$@" ./program 2>&1 </dev/null
+    ) || failed=1
+    result=$(tail -1 <<<"$result")
+    printf '| %s, %s | %s (%s) | %s | %s | %s |\n' "$name" "$target" "${compiler[*]##*/}" "$version" "${*:-native}" \
+        "$(grep -oE '^[0-9]+ maps' <<<"$result" || echo "$result")" "$(grep -oE '[0-9]+ differences' <<<"$result")"
+}
+
+bare=(scripts/cortex_m/start.c -T "$PWD/scripts/cortex_m/link.ld" -nostartfiles --specs=rdimon.specs)
+bare[0]=$PWD/${bare[0]}
+board() { echo qemu-system-arm -M "$1" -nographic -semihosting -kernel; }
+
+echo '| target | compiler | run by | compared | differences |'
+echo '|---|---|---|---|---|'
+for target in ${TARGETS:-portable}; do
+    mkdir "$work/$target"
+    "$python" scripts/export_programs.py "$work/$target" "$programs" "$target" || exit 1
+    row "$target" x86-64 gcc -O2 --
+    row "$target" x86-64 clang -O2 --
+    row "$target" 'x86-64, sanitizers' gcc -O1 -fsanitize=address,undefined -fno-sanitize-recover=all --
+    row "$target" aarch64 aarch64-linux-gnu-gcc -O2 -static -- qemu-aarch64
+    row "$target" armv7 arm-linux-gnueabihf-gcc -O2 -mfpu=neon -static -- qemu-arm
+    row "$target" riscv64 riscv64-linux-gnu-gcc -O2 -static -- qemu-riscv64
+    row "$target" Cortex-M4 arm-none-eabi-gcc -Os -mcpu=cortex-m4 -mthumb "${bare[@]}" -- $(board mps2-an386)
+    row "$target" Cortex-M7 arm-none-eabi-gcc -Os -mcpu=cortex-m7 -mthumb "${bare[@]}" -- $(board mps2-an500)
+done
+exit $failed

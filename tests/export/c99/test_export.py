@@ -1,0 +1,153 @@
+"""The exported C, compiled and run on this machine and, under QEMU, on others, against the reference."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.export.c99 import programs
+from tinier_yolo.errors import OutputError, UsageError
+from tinier_yolo.export.c99.export import TARGETS, c_files, write
+from tinier_yolo.ifq.program import Program
+from tinier_yolo.shipped import default_model
+
+WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+#: Compiler and options of this machine's; the second works on four cells at once, as 32-bit machines do.
+NATIVE = (["gcc", "-O2"], ["gcc", "-O1", "-DFACE_CELLS=4"], ["clang", "-O2"])
+SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+#: Compiler, and what runs the program.
+CROSS = {
+    "aarch64": (["aarch64-linux-gnu-gcc", "-static", "-O2"], ["qemu-aarch64"]),
+    "armv7": (["arm-linux-gnueabihf-gcc", "-static", "-O2", "-mfpu=neon"], ["qemu-arm"]),
+    "riscv64": (["riscv64-linux-gnu-gcc", "-static", "-O2"], ["qemu-riscv64"]),
+}
+
+
+def compiled(sources: list[Path], compiler: list[str], *options: str) -> Path:
+    """Compile and link; skips the test where there is no such compiler."""
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"no {compiler[0]}")
+    program = sources[0].parent / "program"
+    command = [*compiler, *WARNINGS, *options, *map(str, sources), "-o", str(program)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == 0, result.stderr
+    return program
+
+
+def proven(folder: Path, name: str, compiler: list[str], *options: str, runner: tuple[str, ...] = ()) -> str:
+    """Compile a network with its test, run it; returns what it prints."""
+    if runner and shutil.which(runner[0]) is None:
+        pytest.skip(f"no {runner[0]}")
+    sources = [folder / f"{name}.c", folder / f"{name}_test.c"]
+    program = compiled(sources, compiler, f"-D{name.upper()}_TRACE", *options)
+    result = subprocess.run([*runner, str(program)], capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert ", 0 differences" in result.stdout
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Program:
+    return Program.load(default_model())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("compiler", NATIVE, ids=" ".join)
+def test_the_shipped_model_gives_the_references_maps(
+    shipped: Program, compiler: list[str], target: str, tmp_path: Path
+) -> None:
+    write(c_files(shipped, "face", target), tmp_path)
+    assert "18 maps compared" in proven(tmp_path, "face", compiler)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("seed", range(14))
+def test_any_program_gives_the_references_maps(seed: int, target: str, tmp_path: Path) -> None:
+    write(c_files(programs.make(seed), "net", target), tmp_path)
+    proven(tmp_path, "net", ["gcc", "-O1"], *SANITIZE)
+    proven(tmp_path, "net", ["gcc", "-O1"], "-DFACE_CELLS=4")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("machine", CROSS)
+def test_other_machines_give_the_same_bits(shipped: Program, machine: str, target: str, tmp_path: Path) -> None:
+    compiler, runner = CROSS[machine]
+    write(c_files(shipped, "face", target), tmp_path)
+    assert "18 maps compared" in proven(tmp_path, "face", compiler, runner=tuple(runner))
+
+
+def test_the_test_finds_a_wrong_bit(shipped: Program, tmp_path: Path) -> None:
+    files = c_files(shipped, "face")
+    at = files["face.c"].index("weights_4[")
+    at = files["face.c"].index("0x", at) + 2
+    wrong = files["face.c"][:at] + ("0" if files["face.c"][at] != "0" else "1") + files["face.c"][at + 1 :]
+    write(files | {"face.c": wrong}, tmp_path)
+    program = compiled([tmp_path / "face.c", tmp_path / "face_test.c"], ["gcc", "-O1"], "-DFACE_TRACE")
+    result = subprocess.run([str(program)], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "map 4 differs" in result.stdout
+
+
+def test_no_float_and_no_allocation_in_the_network(shipped: Program) -> None:
+    code = c_files(shipped, "face")["face.c"]
+    for word in ("float", "double", "malloc", "math.h", "stdio.h", "stdlib.h"):
+        assert word not in code
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(shipped: Program, tmp_path: Path) -> None:
+    write(c_files(shipped, "face"), tmp_path)
+    (tmp_path / "two.c").write_text(TWO)
+    program = compiled([tmp_path / "face.c", tmp_path / "two.c"], ["gcc", "-O2"])
+    subprocess.run([str(program)], check=True, timeout=60)
+
+
+TWO = """
+#include <string.h>
+#include "face.h"
+static uint64_t arenas[3][FACE_ARENA_BYTES(64, 64) / 8 + 1];
+static uint8_t images[2][64 * 64 * 3];
+static int32_t outputs[3][FACE_OUTPUT_VALUES(64, 64)];
+int main(void) {
+    int i, y, failed = 0;
+    for (i = 0; i < 64 * 64 * 3; i++) {
+        images[0][i] = (uint8_t)(i * 7 % 251);
+        images[1][i] = (uint8_t)(i * 13 % 241);
+    }
+    for (i = 0; i < 2; i++) {
+        failed |= face_begin(arenas[i], sizeof arenas[i], 64, 64, outputs[i]);
+    }
+    for (y = 0; y < 64; y++) {
+        for (i = 0; i < 2; i++) {
+            failed |= face_row(arenas[i], images[i] + y * 64 * 3);
+        }
+    }
+    for (i = 0; i < 2; i++) {
+        failed |= face_end(arenas[i]);
+        failed |= face_run(arenas[2], sizeof arenas[2], images[i], 64, 64, outputs[2]);
+        failed |= memcmp(outputs[i], outputs[2], sizeof outputs[2]) != 0;
+    }
+    return failed != 0;
+}
+"""
+
+
+@pytest.mark.parametrize("name", ["", "1face", "my-face", "int", "while", "a b", "face.c", "x" * 41, "é"])
+def test_a_name_that_c_does_not_take_is_refused(shipped: Program, name: str) -> None:
+    with pytest.raises(UsageError, match="not a name for C functions"):
+        c_files(shipped, name)
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="not a folder"):
+        write({"a.c": ""}, tmp_path / "file")
+
+
+def test_an_origin_cannot_leave_the_comment(tmp_path: Path) -> None:
+    files = c_files(programs.make(0), "net", origin="*/ #error ??/ \\ é @name@ .ifq")
+    write(files, tmp_path)
+    proven(tmp_path, "net", ["gcc", "-O1"])

@@ -1,0 +1,77 @@
+"""The layers of a program as the arrays that the exported C reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
+
+#: Bits of a word of weights.
+_WORD = 32
+#: Channels of a group, whose weights are one index of a table.
+GROUP = 4
+#: D and limits below this are compared in 16-bit fields, whose highest bit must be free.
+NARROW = 1 << 15
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """One layer, packed.
+
+    Attributes:
+        weights: uint32 (filters, words): sign bits in the order (row, column, channel), the channels filled up to
+            whole groups, the lowest bit first.
+        limits: (filters, 2^k - 1): the level of a filter is how many of them exceed its D; uint16 where they and D
+            are below 2^15, else uint32; empty for the last layer.
+        base: int32 (filters,): sum = base - D.
+        flips: uint32, a bit a filter, the lowest first; empty for the last layer.
+    """
+
+    weights: NDArray[np.uint32]
+    limits: NDArray[Any]
+    base: NDArray[np.int32]
+    flips: NDArray[np.uint32]
+
+
+def packed(program: Program) -> Iterator[Arrays]:
+    """Every layer of a program."""
+    layers: tuple[QuantizedLayer | OutputLayer, ...] = (*program.layers, program.output)
+    for layer in layers:
+        bits = layer.sign_bits.transpose(0, 2, 3, 1)
+        grouped = np.pad(bits, [(0, 0)] * 3 + [(0, -bits.shape[3] % GROUP)])
+        flips = to_words(layer.flips[None])[0] if isinstance(layer, QuantizedLayer) else np.zeros(0, np.uint32)
+        yield Arrays(to_words(grouped.reshape(len(bits), -1)), limits(layer), base(layer), flips)
+
+
+def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """(rows, bits) -> uint32 (rows, words), the lowest bit first, filled up with zeros."""
+    padded = np.pad(bits, ((0, 0), (0, -bits.shape[1] % _WORD)))
+    return np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32)
+
+
+def base(layer: QuantizedLayer | OutputLayer) -> NDArray[np.int32]:
+    """What a sum and its D are together: (2^k - 1) times the weights that are +1."""
+    top = (1 << layer.input_bits) - 1
+    ones: NDArray[np.int64] = layer.sign_bits.sum(axis=(1, 2, 3))
+    return np.asarray(top * ones, np.int32)
+
+
+def limits(layer: QuantizedLayer | OutputLayer) -> NDArray[Any]:
+    """Sum > threshold  <=>  D < base - threshold; cut to what D, 0 or more, can be compared with."""
+    if not isinstance(layer, QuantizedLayer):
+        return np.zeros((0, 0), np.uint32)
+    most = layer.limit + 1  # D is at most the greatest sum
+    cut = np.clip(base(layer)[:, None].astype(np.int64) - layer.thresholds, 0, most)
+    return np.asarray(cut, np.uint16 if most < NARROW else np.uint32)
+
+
+def pool_numbers(layer: QuantizedLayer | OutputLayer) -> tuple[int, int, int]:
+    """Size, stride and padding of its pool; a window of one cell where there is none, zeros for the last layer."""
+    if not isinstance(layer, QuantizedLayer):
+        return 0, 0, 0
+    return (1, 1, 0) if layer.pool is None else (layer.pool.size, layer.pool.stride, layer.pool.padding)
