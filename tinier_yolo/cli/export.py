@@ -41,13 +41,19 @@ _C99 = (
 
 
 def _c99(args: argparse.Namespace) -> list[Path]:
+    from tinier_yolo.errors import ProgramError
     from tinier_yolo.export.c99 import text
     from tinier_yolo.export.c99.export import c_files, write
+    from tinier_yolo.ifq.load import load_program
     from tinier_yolo.ifq.program import Program
 
     name = args.name if args.name is not None else _default_name(args.model)
     text.check_name(name)
-    program = Program.load(args.model)
+    program = load_program(args.model)
+    if not isinstance(program, Program):
+        raise ProgramError(
+            "a program of fixed-point numbers has no form in C", path=args.model, expected="a binary one"
+        )
     return write(c_files(program, name, args.target, Path(args.model).name), args.output)
 
 

@@ -43,7 +43,10 @@ def proven(folder: Path, name: str, compiler: list[str], *options: str, runner: 
         pytest.skip(f"no {runner[0]}")
     sources = [folder / f"{name}.c", folder / f"{name}_test.c"]
     program = compiled(sources, compiler, f"-D{name.upper()}_TRACE", *options)
-    result = subprocess.run([*runner, str(program)], capture_output=True, text=True, timeout=280, check=False)
+    # Nothing is allocated; the search for leaks needs to stop the process, which not every container allows.
+    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
+    command = [*runner, str(program)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert result.returncode == 0, result.stdout + result.stderr
     assert ", 0 differences" in result.stdout
     return result.stdout
