@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeAlias
+
 from tinier_yolo.errors import PathLike
 from tinier_yolo.ifq import container
-from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.ifq.program import Program
 
+if TYPE_CHECKING:
+    from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
+
 #: What an .ifq file holds: binary weights and thresholds, or fixed-point numbers.
-AnyProgram = Program | FixedPointProgram
+AnyProgram: TypeAlias = "Program | FixedPointProgram"
 
 
 def load_program(path: PathLike) -> AnyProgram:
@@ -19,5 +23,8 @@ def load_program(path: PathLike) -> AnyProgram:
     """
     data = container.read(path)
     _, metadata = container.unpack(data, path)
-    kind = FixedPointProgram if "arithmetic" in metadata else Program
-    return kind.from_bytes(data, path)
+    if "arithmetic" not in metadata:
+        return Program.from_bytes(data, path)
+    from tinier_yolo.ifq.fixed_point.program import FixedPointProgram  # start-up without it is quicker
+
+    return FixedPointProgram.from_bytes(data, path)

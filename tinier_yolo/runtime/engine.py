@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.errors import UsageError
-from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.ifq.load import AnyProgram
-from tinier_yolo.runtime.fixed_point.plan import FixedPointPlan, PackedFixedPointProgram
+from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.plan import PackedProgram, Plan
+
+if TYPE_CHECKING:
+    from tinier_yolo.runtime.fixed_point.plan import FixedPointPlan, PackedFixedPointProgram
 
 Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
-AnyPlan = Plan | FixedPointPlan
+AnyPlan: TypeAlias = "Plan | FixedPointPlan"
 
 #: Sizes whose buffers are kept: a stream of images has one, an evaluation of several scales a few.
 KEPT_SIZES = 4
@@ -102,9 +105,11 @@ class Engine:
 
 
 def _pack(program: AnyProgram) -> PackedProgram | PackedFixedPointProgram:
-    if isinstance(program, FixedPointProgram):
-        return PackedFixedPointProgram.of(program)
-    return PackedProgram.of(program)
+    if isinstance(program, Program):
+        return PackedProgram.of(program)
+    from tinier_yolo.runtime.fixed_point.plan import PackedFixedPointProgram  # start-up without it is quicker
+
+    return PackedFixedPointProgram.of(program)
 
 
 def _usable(threads: int) -> int:
