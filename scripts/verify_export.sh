@@ -51,4 +51,16 @@ for target in ${TARGETS:-portable}; do
     row "$target" Cortex-M4 arm-none-eabi-gcc -Os -mcpu=cortex-m4 -mthumb "${bare[@]}" -- $(board mps2-an386)
     row "$target" Cortex-M7 arm-none-eabi-gcc -Os -mcpu=cortex-m7 -mthumb "${bare[@]}" -- $(board mps2-an500)
 done
+
+# Size and instructions of the shipped model's frame on Cortex-M4.
+if command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then
+    cd "$work/${TARGETS:-portable}" || exit 1
+    m4=(arm-none-eabi-gcc -std=c99 -Os -mcpu=cortex-m4 -mthumb -I.)
+    echo
+    "${m4[@]}" -c face.c -o face.o && arm-none-eabi-size face.o
+    for side in ${SIDES:-160}; do
+        "${m4[@]}" -DSIDE="$side" "${bare[@]}" "$OLDPWD/scripts/cortex_m/count.c" face.c -o count &&
+            qemu-system-arm -M mps2-an386 -nographic -semihosting -icount shift=0 -kernel count </dev/null
+    done
+fi
 exit $failed
