@@ -11,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
 from tinier_yolo.errors import PathLike, ProgramError
+from tinier_yolo.files import atomic_write
 
 FORMAT = "ifq"
 VERSION = "1"
@@ -31,6 +34,28 @@ Tensors = Mapping[str, NDArray[Any]]
 _TYPES = {"U8": "|u1", "I16": "<i2", "I32": "<i4"}
 _NAMES = {np.dtype(code): name for name, code in _TYPES.items()}
 _LENGTH = struct.Struct("<Q")
+
+
+class Stored(ABC):
+    """What an .ifq file holds."""
+
+    @abstractmethod
+    def to_bytes(self) -> bytes:
+        """The bytes of its .ifq file, the same for the same program."""
+
+    def save(self, path: PathLike) -> None:
+        """Write its .ifq file, whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        with atomic_write(path) as file:
+            file.write(self.to_bytes())
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The metadata of its .ifq file, format, version and checksum among them."""
+        return unpack(self.to_bytes())[1]
 
 
 def pack(tensors: Tensors, metadata: Mapping[str, str]) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Convolutional, MaxPool, Region, Shape
 from tinier_yolo.darknet.network import Network, check_map
 from tinier_yolo.errors import PathLike, ProgramError, TinierYoloError
-from tinier_yolo.files import atomic_write
 from tinier_yolo.ifq import container
 from tinier_yolo.ifq.limits import Work, check
 from tinier_yolo.ifq.metadata import Facts, check_facts, read_facts, texts
@@ -109,7 +107,7 @@ class OutputLayer(BinaryConvolution):
 
 
 @dataclass(frozen=True, eq=False)
-class Program:
+class Program(container.Stored):
     """A network as integers.
 
     Attributes:
@@ -204,20 +202,6 @@ class Program:
     def to_bytes(self) -> bytes:
         """The bytes of its .ifq file, the same for the same program."""
         return container.pack(_tensors(self), _texts(self))
-
-    def save(self, path: PathLike) -> None:
-        """Write its .ifq file, whole or not at all.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        with atomic_write(path) as file:
-            file.write(self.to_bytes())
-
-    @cached_property
-    def metadata(self) -> dict[str, str]:
-        """The metadata of its .ifq file, format, version and checksum among them."""
-        return container.unpack(self.to_bytes())[1]
 
 
 def _texts(program: Program) -> dict[str, str]:

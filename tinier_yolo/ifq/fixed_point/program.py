@@ -15,7 +15,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from numpy.typing import NDArray
 from tinier_yolo.darknet.layers import Region, Shape
 from tinier_yolo.darknet.network import Network, check_map
 from tinier_yolo.errors import PathLike, ProgramError, TinierYoloError
-from tinier_yolo.files import atomic_write
 from tinier_yolo.ifq import container
 from tinier_yolo.ifq.fixed_point.chain import Part, fixed_point_chain
 from tinier_yolo.ifq.fixed_point.layer import IMAGE_FORMAT, FixedPointLayer, LayerFormats
@@ -38,7 +36,7 @@ _TENSORS = ("weights", "biases", "maps")
 
 
 @dataclass(frozen=True, eq=False)
-class FixedPointProgram:
+class FixedPointProgram(container.Stored):
     """A network as fixed-point integers.
 
     Attributes:
@@ -122,20 +120,6 @@ class FixedPointProgram:
             tensors[f"{number}.weights"] = pack_integers(layer.weights, layer.formats.weights.bits)
             tensors[f"{number}.biases"] = pack_integers(layer.biases, layer.formats.biases.bits)
         return container.pack(tensors, _texts(self))
-
-    def save(self, path: PathLike) -> None:
-        """Write its .ifq file, whole or not at all.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        with atomic_write(path) as file:
-            file.write(self.to_bytes())
-
-    @cached_property
-    def metadata(self) -> dict[str, str]:
-        """The metadata of its .ifq file, format, version and checksum among them."""
-        return container.unpack(self.to_bytes())[1]
 
 
 def formats_json(formats: Sequence[LayerFormats]) -> list[dict[str, list[int]]]:
