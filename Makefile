@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 # PyTorch, for training and its tests. The default is what CI uses; on a machine with a GPU take the build you want.
 TORCH  ?= torch==2.13.0
+# Processes that share the tests.
+JOBS   ?= 2
 # Left empty, the photograph that ships with matplotlib.
 PHOTO  ?=
 
@@ -16,7 +18,7 @@ detect: $(VENV)/runtime.stamp  ## find the faces of PHOTO (or of matplotlib's sa
 	$(BIN)/tinier-yolo detect "$(or $(PHOTO),$(shell $(BIN)/python -c 'import matplotlib as m; print(m.get_data_path() + "/sample_data/grace_hopper.jpg")' 2>/dev/null))" --out out
 
 test: $(VENV)/dev.stamp  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/dev.stamp  ## what CI checks beside the tests
 	$(BIN)/ruff check .

@@ -97,6 +97,19 @@ def test_folder_pattern_list_image_and_video_at_once(model: list[str], capsys: R
     assert files("out") == ["a/c.png", "b.png", "clip.mp4", "listed.png", "single.png", "x1.png", "x2.png"]
 
 
+def test_a_video_that_could_not_be_written_is_not_called_drawn(
+    model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip("clip.mp4")
+    assert main(["detect", "clip.mp4", *model]) == 0
+    assert "; drawn into out" in capsys.readouterr().err
+    monkeypatch.setattr("tinier_yolo.media.video_writer._frames_in", lambda _: 3)
+    assert main(["detect", "clip.mp4", *model, "--out", "second"]) == 1
+    told = capsys.readouterr().err
+    assert "the video is not whole" in told
+    assert "drawn into" not in told
+
+
 def test_a_video_keeps_its_frame_rate(model: list[str]) -> None:
     clip("clip.mp4", fps=12.5)
     assert main(["detect", "clip.mp4", *model]) == 0

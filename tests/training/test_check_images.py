@@ -55,6 +55,14 @@ def test_a_changed_image_is_opened_again(tmp_path: Path, drawings: Path, opened:
     assert check_images(samples, True) == samples[:1]
 
 
+def test_another_decoder_opens_them_again(drawings: Path, opened: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = load_samples(drawings.parent / "list.txt")
+    check_images(samples, False)
+    monkeypatch.setattr("cv2.__version__", "99.0")
+    check_images(samples, False)
+    assert len(opened) == 24
+
+
 def test_nothing_but_bad_images_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("x")
     samples = (Sample(tmp_path / "a.png", NONE, np.zeros(0, np.int32), NONE),)

@@ -134,6 +134,7 @@ class _Session:
         faces: detections in them.
         failures: sources that failed.
         saves: whether pictures and videos are written.
+        drawn: pictures and videos that were written.
     """
 
     def __init__(self, args: argparse.Namespace, detector: Detector, output: OutputFolder, sources: int) -> None:
@@ -142,7 +143,7 @@ class _Session:
         from tinier_yolo.detection.formats.result import Target
         from tinier_yolo.detection.formats.writers import open_writer
 
-        self.pictures = self.faces = self.failures = self._renamed = 0
+        self.pictures = self.faces = self.failures = self.drawn = self._renamed = 0
         self._args, self._detector, self._output = args, detector, output
         self._thresholds = args.thresh, args.nms
         self._window = _open_window() if args.show else None
@@ -172,7 +173,7 @@ class _Session:
             # Of the first picture most is the start of the program.
             rate = (self.pictures - 1) / (time.perf_counter() - self._start)
             speed = f", {rate:.1f} frames/s" if self.pictures > 1 else ""
-            saved = f"; drawn into {printable(str(self._output.folder))}" if self.saves else ""
+            saved = f"; drawn into {printable(str(self._output.folder))}" if self.drawn else ""
             print(f"{counts}{speed}{saved}", file=sys.stderr)
 
     def process(self, sources: list[Source]) -> bool:
@@ -202,6 +203,7 @@ class _Session:
         drawn = self.done(found, source, name)
         if drawn is not None and self.saves:
             write_image(self.path(name, suffix), drawn)
+            self.drawn += 1
         return self.show(drawn, wait=True)
 
     def _video(self, source: Source) -> bool:
@@ -319,9 +321,17 @@ class _Track:
         drawn = session.done(found, self.source, f"{self._name}/{self.frames:06d}", self.frames)
         self.frames += 1
         if drawn is not None and session.saves:
-            self._writer = self._writer or stack.enter_context(self._open(drawn))
+            self._writer = self._writer or self._begin(drawn, stack)
             self._writer.write(drawn, found.time)
         return session.show(drawn, wait=False)
+
+    def _begin(self, drawn: Picture, stack: ExitStack) -> VideoWriter:
+        # Entered first, so left last: by then the file has its name, or an error is on its way.
+        stack.push(self._count)
+        return stack.enter_context(self._open(drawn))
+
+    def _count(self, error: type[BaseException] | None, *_: object) -> None:
+        self._session.drawn += not error or issubclass(error, KeyboardInterrupt)
 
     def _open(self, drawn: Picture) -> VideoWriter:
         from tinier_yolo.media.video_writer import VideoWriter

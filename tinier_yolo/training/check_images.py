@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from tinier_yolo import __version__
 from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.errors import DataError, TinierYoloError
 from tinier_yolo.files import atomic_write
@@ -70,9 +71,13 @@ def _stamp(image: Path) -> Stamp:
 
 
 def _memory_path(samples: Sequence[Sample]) -> Path:
-    """A file of the user's cache folder for this set of images."""
+    """A file of the user's cache folder for this set of images, as this version reads them."""
+    import cv2
+
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "tinier-yolo"
-    names = "\n".join(os.path.abspath(sample.image) for sample in samples)  # noqa: PTH100  links stay links
+    paths = [os.path.abspath(sample.image) for sample in samples]  # noqa: PTH100  links stay links
+    # Another version of the decoder may refuse what this one reads.
+    names = "\n".join([__version__, cv2.__version__, *paths])
     return folder / f"images-{hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.json"
 
 
