@@ -18,7 +18,7 @@ detect: $(VENV)/runtime.stamp  ## find the faces of PHOTO (or of matplotlib's sa
 	$(BIN)/tinier-yolo detect "$(or $(PHOTO),$(shell $(BIN)/python -c 'import matplotlib as m; print(m.get_data_path() + "/sample_data/grace_hopper.jpg")' 2>/dev/null))" --out out
 
 test: $(VENV)/dev.stamp  ## the whole test suite
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 lint: $(VENV)/dev.stamp  ## what CI checks beside the tests
 	$(BIN)/ruff check .

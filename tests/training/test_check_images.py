@@ -58,7 +58,7 @@ def test_a_changed_image_is_opened_again(tmp_path: Path, drawings: Path, opened:
 def test_another_decoder_opens_them_again(drawings: Path, opened: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     samples = load_samples(drawings.parent / "list.txt")
     check_images(samples, False)
-    monkeypatch.setattr("cv2.__version__", "99.0")
+    monkeypatch.setattr(module, "OPENCV_VERSION", "99.0")
     check_images(samples, False)
     assert len(opened) == 24
 

@@ -13,6 +13,8 @@ import cv2
 # FFmpeg inside OpenCV writes to stderr by itself; it reads this variable when it is first used.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
+#: Of OpenCV.
+OPENCV_VERSION: str = cv2.__version__
 # OpenCV 4.9 has setLogLevel at its top level.
 _LOGGING: Any = getattr(cv2.utils, "logging", cv2)
 _SILENT = 0

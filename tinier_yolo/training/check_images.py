@@ -15,6 +15,7 @@ from tinier_yolo import __version__
 from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.errors import DataError, TinierYoloError
 from tinier_yolo.files import atomic_write
+from tinier_yolo.media.opencv import OPENCV_VERSION
 from tinier_yolo.training.dataset import load_example
 
 #: What a good image is remembered by: its size in bytes and the time of its last change, nanoseconds.
@@ -72,12 +73,10 @@ def _stamp(image: Path) -> Stamp:
 
 def _memory_path(samples: Sequence[Sample]) -> Path:
     """A file of the user's cache folder for this set of images, as this version reads them."""
-    import cv2
-
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "tinier-yolo"
     paths = [os.path.abspath(sample.image) for sample in samples]  # noqa: PTH100  links stay links
     # Another version of the decoder may refuse what this one reads.
-    names = "\n".join([__version__, cv2.__version__, *paths])
+    names = "\n".join([__version__, OPENCV_VERSION, *paths])
     return folder / f"images-{hashlib.sha256(names.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.json"
 
 
