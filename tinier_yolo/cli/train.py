@@ -19,7 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "cfg", help="the network: a cfg, or the name of one that comes with the package, such as tinier-yolo-face"
     )
-    parser.add_argument("--data", required=True, type=Path, help=".data file: train and valid lists, names")
+    parser.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        help=".data file: train and valid lists, names; for a classifier also a folder with train/CLASS and test/CLASS",
+    )
     parser.add_argument(
         "--init",
         type=Path,
@@ -105,10 +110,22 @@ def _options(network: Network, args: argparse.Namespace) -> tuple[Network, Train
 
     names = ("size", "batch", "subdivisions", "max_batches", "learning_rate", "burn_in", "policy", "adam")
     network = override(network, **{name: getattr(args, name) for name in names})
-    views = Views.of(network.options, network.region.jitter)
+    own = {field.name for field in fields(TrainingOptions)}
+    options = TrainingOptions(**{name: getattr(args, name) for name in own if hasattr(args, name)})
     given = {name: getattr(args, name) for name in ("scenes", "mosaic")}
+    if network.is_classifier:
+        _refuse_views(args)
+        return network, options
+    views = Views.of(network.options, network.region.jitter)
     views = replace(views, **{name: value for name, value in given.items() if value is not None})
     if args.face_heights:
         views = replace(views, smallest=args.face_heights[0], largest=args.face_heights[1])
-    own = (field.name for field in fields(TrainingOptions))
-    return network, TrainingOptions(**{name: getattr(args, name) for name in own if hasattr(args, name)}, views=views)
+    return network, replace(options, views=views)
+
+
+def _refuse_views(args: argparse.Namespace) -> None:
+    from tinier_yolo.errors import UsageError
+
+    for name in ("face_heights", "scenes", "mosaic", "preview"):
+        if getattr(args, name):
+            raise UsageError(f"--{name.replace('_', '-')} is for detectors", found="the cfg of a classifier")

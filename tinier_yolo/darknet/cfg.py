@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +105,9 @@ WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
     "softmax": frozenset({"groups", "temperature"}),
     "cost": frozenset({"scale", "type"}),
 }
+
+#: Of these, what the training of a classifier follows.
+OF_CLASSIFIERS = frozenset({"angle", "aspect", "max_crop", "min_crop"})
 
 #: The other sections of Darknet (pjreddie's, AlexeyAB's and hank-ai's), in lower case; none has a form here.
 UNSUPPORTED = frozenset(
@@ -305,13 +308,14 @@ def _parse_option(line: str, number: int, section: Section) -> tuple[str, Option
     return key, Option(value, number)
 
 
-def keys_without_effect(sections: Iterable[Section]) -> list[str]:
+def keys_without_effect(sections: Sequence[Section]) -> list[str]:
     """The keys of a cfg that change nothing here: ``"[region] bias_match (line 99)"``."""
+    used = OF_CLASSIFIERS if sections[-1].name in ("softmax", "cost") else frozenset()
     return [
         f"[{section.name}] {key} (line {option.line})"
         for section in sections
         for key, option in section.options.items()
-        if key in WITHOUT_EFFECT.get(section.name, ())
+        if key in WITHOUT_EFFECT.get(section.name, ()) and key not in used
     ]
 
 

@@ -146,6 +146,26 @@ class Network:
             raise CfgError("not a detector: the last section is not [region]", path=self.path, found=f"[{last.kind}]")
         return last
 
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it ends in [softmax] or [cost]."""
+        return isinstance(self.layers[-1], Softmax | Cost)
+
+    @property
+    def classes(self) -> int:
+        """How many classes a detector or a classifier tells apart.
+
+        Raises:
+            CfgError: it is neither, or a classifier whose last map has more than one cell.
+        """
+        if not self.is_classifier:
+            return self.region.classes
+        last = self.layers[-1]
+        if self.output[1:] != (1, 1):
+            expected = "[avgpool] or [connected] before it"
+            raise last.section.error("the map of a classifier has one cell", expected=expected, found=self.output)
+        return self.output.channels
+
     @cached_property
     def stride(self) -> int:
         """Input pixels a cell of the output map: the product of the strides."""
@@ -217,8 +237,7 @@ def _resolve(sections: tuple[Section, ...], options: NetOptions) -> tuple[Layer,
     for section in sections[1:]:
         if section.name == "net":
             raise section.error("a second [net]")
-        if layers and isinstance(layers[-1], Region):
-            raise section.error("a section after [region]", expected="[region] last")
+        _check_order(section, layers[-1] if layers else None)
         layer = _CREATORS[section.name](section, shape)
         check_map(section, shape, layer.output)
         layers.append(layer)
@@ -226,6 +245,13 @@ def _resolve(sections: tuple[Section, ...], options: NetOptions) -> tuple[Layer,
     if not layers:
         raise sections[0].error("a network without layers")
     return tuple(layers)
+
+
+def _check_order(section: Section, before: Layer | None) -> None:
+    if isinstance(before, Region):
+        raise section.error("a section after [region]", expected="[region] last")
+    if isinstance(before, Cost) or (isinstance(before, Softmax) and section.name != "cost"):
+        raise section.error(f"a section after [{before.kind}]", expected="[softmax] and [cost] last")
 
 
 def _positive(section: Section, key: str, default: int, limit: int = MAX_DIMENSION) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +72,21 @@ def load_data(path: PathLike) -> DataFile:
         DataError: a line that is no ``key = value``, a key that seems to be misspelt, a bad value, or names that are
             not as many as ``classes``.
     """
-    options = _read_options(path)
-    places = {key: _locate(options[key], path) for key in ("train", "valid", "names") if key in options}
-    classes = _classes(options["classes"], path) if "classes" in options else None
+    options = read_options(path, _KEYS)
+    places = {key: locate_file(options[key], path) for key in ("train", "valid", "names") if key in options}
+    classes = class_count(options["classes"], path) if "classes" in options else None
     names = _class_names(places.get("names"), classes, path)
     if classes is not None and classes != len(names):
         raise DataError("classes and names differ", path=path, expected=f"classes = {len(names)}", found=classes)
     return DataFile(Path(path), names, places.get("train"), places.get("valid"))
 
 
-def _read_options(path: PathLike) -> dict[str, str]:
+def read_options(path: PathLike, keys: Collection[str]) -> dict[str, str]:
+    """The values of a .data file's ``keys``, none of them empty; the first counts of a key that stands twice.
+
+    Raises:
+        DataError: a line that is no ``key = value``, or a key that seems to be a misspelt one of ``keys``.
+    """
     options: dict[str, str] = {}
     # Comments come in any encoding; a path keeps the bytes that it has in the file system.
     for number, line in read_lines(path, ".data file", errors="surrogateescape"):
@@ -93,30 +98,36 @@ def _read_options(path: PathLike) -> dict[str, str]:
             raise DataError(
                 "not a line of a .data file", path=path, place=place, expected="KEY = VALUE", found=key[:60]
             )
-        if key not in _KEYS:
-            _check_other_key(key, path, place)
+        if key not in keys:
+            _check_other_key(key, keys, path, place)
         elif value and options.setdefault(key, value) != value:
             warn(f"{key} stands twice; the first counts, as in Darknet", path=path, place=place, found=value[:60])
     return options
 
 
-def _check_other_key(key: str, path: PathLike, place: str) -> None:
+def _check_other_key(key: str, keys: Collection[str], path: PathLike, place: str) -> None:
     if key in _OTHER_KEYS:
         return
-    meant = difflib.get_close_matches(key.lower(), _KEYS, n=1, cutoff=0.8)
+    meant = difflib.get_close_matches(key.lower(), keys, n=1, cutoff=0.8)
     if meant:
         raise DataError("unknown key", path=path, place=place, expected=f"{meant[0]}?", found=key[:60])
     warn("a key that is not known here is left aside", path=path, place=place, found=key[:60])
 
 
-def _locate(entry: str, path: PathLike) -> Path:
+def locate_file(entry: str, path: PathLike) -> Path:
+    """The file that an entry of the .data file ``path`` means, with a word where there are two."""
     place, other = locate(entry, Path(path).parent)
     if other:
         warn("the file in the working folder counts, not that beside the .data file", path=path, found=entry[:60])
     return place
 
 
-def _classes(text: str, path: PathLike) -> int:
+def class_count(text: str, path: PathLike) -> int:
+    """The value of ``classes``.
+
+    Raises:
+        DataError: it is no number of classes.
+    """
     if re.fullmatch("[0-9]{1,6}", text) is None or not 1 <= int(text) <= _MAX_CLASSES:
         raise DataError("bad number of classes", path=path, expected=f"1 to {_MAX_CLASSES}", found=text[:60])
     return int(text)

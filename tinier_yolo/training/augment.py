@@ -253,6 +253,11 @@ def small_size(size: tuple[int, int], shrink: float) -> tuple[int, int]:
     return max(8, round(size[0] / shrink)), max(8, round(size[1] / shrink))
 
 
+def scaled_down(image: Image, size: tuple[int, int]) -> Image:
+    """An image made smaller, to (width, height): each pixel the mean of those that it covers."""
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _lose_resolution(image: Image, shrink: float) -> Image:
     height, width = image.shape[:2]
     smaller = cv2.resize(image, small_size((width, height), shrink), interpolation=cv2.INTER_AREA)

@@ -142,7 +142,7 @@ class TrainingSet(Dataset[Batch]):
             if rng.random() < self.hard_share:
                 return self.hard[rng.integers(len(self.hard))]
         epoch, place_in_epoch = divmod(position, len(self.samples))
-        return int(_order(self.seed, epoch, len(self.samples))[place_in_epoch])
+        return int(shuffled(self.seed, epoch, len(self.samples))[place_in_epoch])
 
     def _piece(
         self,
@@ -185,7 +185,8 @@ class ValidationSet(Dataset[Batch]):
 _orders: dict[tuple[int, int, int], NDArray[np.int64]] = {}
 
 
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+def shuffled(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order of an epoch: the numbers below ``count``, shuffled."""
     key = (seed, epoch, count)
     if key not in _orders:
         if len(_orders) > 4:

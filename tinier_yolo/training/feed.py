@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from torch.utils.data import DataLoader
 
@@ -85,7 +85,20 @@ class Feed:
             "hard share": options.hard_share if options.hard else None,
             "corrections": digest(options.corrections),
         }
-        return cls(training, validation, net.subdivisions, _affordable_workers(training, options.workers), emphasis)
+        largest = 3 * max(width * height for width, height in training.sizes) * training.batch
+        return cls(training, validation, net.subdivisions, affordable_workers(largest, options.workers), emphasis)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Images for training and for validation."""
+        return len(self.training.samples), len(self.validation.samples)
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """What a run must share with its checkpoint beside cfg and options."""
+        training = self.training
+        shown = {"views": asdict(training.views), "augmentation": asdict(training.augmentation)}
+        return {**shown, **self.emphasis, "world": training.world}
 
     def batches(self, start: int, stop: int) -> Iterator[Batch]:
         """This process's share of the batches of iterations ``start`` to ``stop``, a subdivision at a time.
@@ -100,14 +113,20 @@ class Feed:
                 self.training, batch_size=None, sampler=steps, num_workers=self.workers, prefetch_factor=ahead
             )
         except DataError as error:
-            if "\n" not in error.problem:
-                raise
-            # From a worker it comes with the worker's traceback in front; the last line is what it says.
-            message = error.problem.rstrip().rpartition("\n")[2]
-            raise DataError(message.removeprefix(f"{DataError.__module__}.{DataError.__name__}: ")) from error
+            raise main_error(error) from error
 
 
-def _affordable_workers(training: TrainingSet, workers: int) -> int:
+def main_error(error: DataError) -> DataError:
+    """The error of a worker as it was raised there: it comes with the worker's traceback in front."""
+    message = error.problem.rstrip().rpartition("\n")[2]
+    return (
+        DataError(message.removeprefix(f"{DataError.__module__}.{DataError.__name__}: "))
+        if "\n" in error.problem
+        else error
+    )
+
+
+def affordable_workers(batch_bytes: int, workers: int) -> int:
     """The workers, or none where their batches would not fit into shared memory: a full one kills or hangs them.
 
     Containers often have 64 MiB of it (Docker's ``--shm-size``).
@@ -116,8 +135,7 @@ def _affordable_workers(training: TrainingSet, workers: int) -> int:
         shared = os.statvfs("/dev/shm")
     except (AttributeError, OSError):  # a system without it passes batches in another way
         return workers
-    needed = 3 * max(width * height for width, height in training.sizes) * training.batch
-    needed *= workers * (BATCHES_AHEAD + 1) + 1
+    needed = batch_bytes * (workers * (BATCHES_AHEAD + 1) + 1)
     free = shared.f_bavail * shared.f_frsize
     if workers and needed > free:
         found = f"{free / 2**20:.0f} MiB of shared memory are free in /dev/shm, {needed / 2**20:.0f} are needed"

@@ -62,8 +62,18 @@ class History:
         return rows
 
 
-def draw_curves(training: History, validation: History, path: Path) -> None:
-    """Loss, learning rate, and the recall and IoU of the faces' own boxes, over iterations, as one PNG."""
+#: What is drawn of a detector beside its loss: columns and colours, of the faces' own boxes.
+FACES = {"recall": "tab:green", "iou": "tab:purple"}
+
+
+def draw_curves(
+    training: History,
+    validation: History,
+    path: Path,
+    shares: Mapping[str, str] = FACES,
+    unit: str = "of the faces",
+) -> None:
+    """Loss, learning rate, and shares from 0 to 1 (columns and their colours), over iterations, as one PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -77,10 +87,10 @@ def draw_curves(training: History, validation: History, path: Path) -> None:
     loss.set_ylabel("loss an image")
     if len(steps):
         loss.set_ylim(0, 2 * float(np.percentile(training.column("loss"), 90)))
-    for name, colour in (("recall", "tab:green"), ("iou", "tab:purple")):
+    for name, colour in shares.items():
         recall.plot(steps, _smooth(training.column(name)), color=colour, label=f"{name}, training")
         recall.plot(checked, validation.column(name), "o--", color=colour, markersize=3, label=f"{name}, validation")
-    recall.set_ylabel("of the faces")
+    recall.set_ylabel(unit)
     recall.set_ylim(0, 1)
     rate.plot(steps, training.column("learning_rate"), color="tab:red")
     rate.set_ylabel("learning rate")

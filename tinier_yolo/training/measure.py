@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,13 +49,27 @@ def estimate_norms(model: DarknetModel, batches: Iterable[Tensor]) -> None:
 
 
 def validate(model: DarknetModel, images: ValidationSet | Sequence[Batch], device: torch.device) -> dict[str, float]:
-    """The model's :func:`means` on letterboxed images; it is in training mode afterwards."""
+    """A detector's :func:`means` on letterboxed images; it is in training mode afterwards."""
+
+    def measure(output: Tensor, batch: Batch) -> dict[str, float]:
+        return numbers_of(region_loss(output, batch, model.network.region), len(batch.images))
+
+    return means(validation_sums(model, images, device, measure))
+
+
+def validation_sums(
+    model: DarknetModel,
+    images: Sequence[Any],
+    device: torch.device,
+    measure: Callable[[Tensor, Any], Mapping[str, float]],
+) -> Counter[str]:
+    """The sums of what ``measure`` gives for each batch and the model's output; it is in training mode afterwards."""
     sums: Counter[str] = Counter()
     model.eval()
     with torch.no_grad():
         for index in range(len(images)):
             batch = images[index]
             output = model(batch.images.to(device))
-            sums.update(numbers_of(region_loss(output.float(), batch, model.network.region), len(batch.images)))
+            sums.update(measure(output.float(), batch))
     model.train()
-    return means(sums)
+    return sums

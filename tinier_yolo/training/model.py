@@ -85,6 +85,8 @@ class Weighted(nn.Module):
         return y if self.biases is None else y + self.biases.view(1, -1, 1, 1)
 
     def _product(self, x: Tensor, weights: Tensor, biases: Tensor | None) -> Tensor:
+        if x.dtype == torch.float64:  # behind a binary layer, in evaluation
+            weights, biases = weights.double(), None if biases is None else biases.double()
         if isinstance(self.layer, Convolutional):
             return functional.conv2d(x, weights, biases, self.layer.stride, self.layer.padding)
         return functional.linear(x.flatten(1), weights, biases)[:, :, None, None]
@@ -104,8 +106,8 @@ class DarknetModel(nn.Module):
     """The module of a network; one child a layer, in cfg order.
 
     ``forward`` takes images as uint8 (n, 3, height, width) RGB, or any float tensor of the same values 0..255, and
-    gives the last map, float (n, channels, h, w), before the region's decode. In training the chain behind a
-    convolution is one operation (:mod:`tinier_yolo.training.fused`) where it can be, unless ``fused`` is False.
+    gives the last map, float (n, channels, h, w), before the region's decode or the softmax. In training the chain
+    behind a convolution is one operation (:mod:`tinier_yolo.training.fused`) where it can be, unless ``fused`` is False.
     """
 
     def __init__(self, network: Network, fused: bool = True) -> None:
@@ -228,7 +230,7 @@ class _Function(nn.Module):
 
 def batch_norm_after(layers: tuple[Layer, ...], index: int) -> int | None:
     """The index of the [batchnorm] that belongs to a convolution: the next layer but for pools."""
-    if isinstance(layers[index], Convolutional):
+    if isinstance(layers[index], Convolutional | Connected):
         for later in range(index + 1, len(layers)):
             if isinstance(layers[later], BatchNorm):
                 return later
@@ -283,7 +285,4 @@ def _module(layer: Layer, scale: float, followed_by_batch_norm: bool) -> tuple[n
         return nn.Dropout(layer.probability), scale
     if isinstance(layer, AvgPool):
         return nn.AdaptiveAvgPool2d(1), scale
-    if layer.kind == "softmax":
-        softmax = nn.Softmax(1)
-        return _Function(lambda x: softmax(_scaled(x, scale))), 1.0
-    return nn.Identity(), scale  # [region] and [cost]: the loss is not part of the module
+    return nn.Identity(), scale  # [region], [softmax] and [cost]: whoever reads the last map does what they say

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tinier_yolo.darknet.layers import Region
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
 from tinier_yolo.errors import WeightsError
@@ -26,7 +27,7 @@ from tinier_yolo.training.portable import portable
 from tinier_yolo.training.region_loss import expect_background
 
 if TYPE_CHECKING:
-    from tinier_yolo.training.feed import Feed
+    from tinier_yolo.training.task import AnyFeed
 
 
 class RunState:
@@ -41,10 +42,11 @@ class RunState:
     """
 
     def __init__(self, network: Network, device: torch.device, fused: bool) -> None:
-        """Random weights that find no face anywhere."""
+        """Random weights; those of a detector find no face anywhere."""
         self.network = network
         self.model = DarknetModel(network, fused)
-        expect_background(self.model)
+        if isinstance(network.layers[-1], Region):
+            expect_background(self.model)
         self.average = copy.deepcopy(self.model)
         self.optimizer = make_optimizer(self.model)
         for model in (self.model, self.average):
@@ -101,11 +103,10 @@ class RunState:
         save_weights(path, self.network, portable(self.network, model.parameters_of_layers()), self.images_seen)
 
 
-def run_identity(network: Network, feed: Feed, seed: int) -> dict[str, object]:
+def run_identity(network: Network, feed: AnyFeed, seed: int) -> dict[str, object]:
     """What a run must share with a checkpoint to go on from it: cfg, options, what it is shown, seed, processes."""
     net = asdict(network.options)
     net["steps"], net["scales"] = list(net["steps"]), list(net["scales"])
     del net["max_batches"]  # a finished run may be prolonged
     text = hashlib.sha256(network.text.encode()).hexdigest()
-    shown = {"views": asdict(feed.training.views), "augmentation": asdict(feed.training.augmentation)}
-    return {"cfg": text, **net, **shown, **feed.emphasis, "seed": seed, "world": feed.training.world}
+    return {"cfg": text, **net, **feed.identity, "seed": seed}

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -23,32 +23,22 @@ from tinier_yolo.darknet.cfg import keys_without_effect
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
 from tinier_yolo.training.beginning import load_start
-from tinier_yolo.training.dataset import Batch
 from tinier_yolo.training.devices import Processes, autocast_for, choose_device, choose_precision
-from tinier_yolo.training.feed import Feed
 from tinier_yolo.training.folder import locked, refuse_old_run
 from tinier_yolo.training.history import History, draw_curves
-from tinier_yolo.training.measure import (
-    TRAINING_COLUMNS,
-    VALIDATION_COLUMNS,
-    estimate_norms,
-    means,
-    numbers_of,
-    validate,
-)
+from tinier_yolo.training.measure import estimate_norms, validation_sums
 from tinier_yolo.training.memory import keep_memory
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.options import TrainingOptions, TrainingResult
-from tinier_yolo.training.preview import compare_heights, heights_table
-from tinier_yolo.training.region_loss import region_loss
 from tinier_yolo.training.schedule import learning_rate
 from tinier_yolo.training.state import RunState, run_identity
+from tinier_yolo.training.task import AnyBatch, task_of
 
 MAX_GRADIENT = 10.0
 
 
 def train(network: Network, options: TrainingOptions) -> TrainingResult:
-    """Train a detector and leave its weights, checkpoint, histories and curves in ``options.out``.
+    """Train a detector or a classifier and leave its weights, checkpoint, histories and curves in ``options.out``.
 
     Raises:
         TinierYoloError: bad data, files or options, before the first step.
@@ -78,7 +68,8 @@ class Run:
         torch.manual_seed(options.seed)
         self.device = choose_device(options.device, processes)
         self.precision = choose_precision(options.precision, self.device)
-        self.feed = Feed.load(network, options, processes)
+        self.task = task_of(network)
+        self.feed = self.task.load_feed(options, processes)
         self.identity = run_identity(network, self.feed, options.seed)
         if self.device.type == "cpu":
             keep_memory()
@@ -107,15 +98,15 @@ class Run:
             # A new run must not be mistaken for the old one's continuation when it is killed before its checkpoint.
             if state.next == 0:
                 self._path(".checkpoint").unlink(missing_ok=True)
-            self.training = History(self._path("_training.csv"), TRAINING_COLUMNS, state.next)
-            self.validation = History(self._path("_validation.csv"), VALIDATION_COLUMNS, state.next)
+            self.training = History(self._path("_training.csv"), self.task.training_columns, state.next)
+            self.validation = History(self._path("_validation.csv"), self.task.validation_columns, state.next)
         if ignored := keys_without_effect(self.network.sections):
             self._tell("without effect here: " + ", ".join(ignored))
-        images = f"{len(self.feed.training.samples)} images, {len(self.feed.validation.samples)} for validation"
+        images = "{} images, {} for validation".format(*self.feed.counts)
         kind = f"{self.device.type}, {self.precision}, {self.processes.world} process(es)"
         self._tell(f"{images}; {kind}; starting at iteration {state.next} of {self.network.options.max_batches}")
         if self.processes.is_first and state.next == 0:
-            print(heights_table(compare_heights(self.feed, 300)), file=sys.stderr, flush=True)
+            self.task.begin(self.feed)
 
     # ------------------------------------------------------------------------------------------------- loop
 
@@ -139,8 +130,8 @@ class Run:
                 if state.next % options.keep_every == 0 or state.next == end:
                     self._keep()
 
-    def step(self, model: nn.Module, batches: Iterator[Batch], iteration: int) -> dict[str, float]:
-        """One step of the optimiser; the sums of :func:`numbers_of` over its subdivisions."""
+    def step(self, model: nn.Module, batches: Iterator[AnyBatch], iteration: int) -> dict[str, float]:
+        """One step of the optimiser; the sums of what the task measures over its subdivisions."""
         net, state = self.network.options, self.state
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(net, iteration)
@@ -153,9 +144,9 @@ class Run:
             with alone:
                 with autocast_for(self.precision, self.device):
                     output = model(batch.images.to(self.device))
-                loss = region_loss(output.float(), batch, self.network.region)
-                (loss.total / net.subdivisions).backward()  # type: ignore[no-untyped-call]
-            measured.update(numbers_of(loss))
+                loss, numbers = self.task.measure(output.float(), batch)
+                (loss / net.subdivisions).backward()  # type: ignore[no-untyped-call]
+            measured.update(numbers)
         gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), MAX_GRADIENT)
         if torch.isfinite(gradient):
             state.optimizer.step()
@@ -165,23 +156,31 @@ class Run:
         return dict(measured)
 
     def _log(self, sums: Counter[str]) -> str:
-        row = means(sums)
+        row = self.task.means(sums)
         rate = learning_rate(self.network.options, self.state.next - 1)
         if self.processes.is_first:
             self.training.append({**row, "iteration": self.state.next, "learning_rate": rate})
-        return f"loss {row['loss']:.3f} iou {row['iou']:.3f} recall {row['recall']:.3f}"
+        return self.task.describe(row)
 
     def _keep(self) -> None:
         """Validate, then write the checkpoint, the snapshots and the curves."""
         state = self.state
         if not self.processes.is_first:
             return
-        if self.feed.validation.samples and state.next not in self.validation.column("iteration"):
-            measured = validate(state.model, self.feed.validation, self.device)
-            self.validation.append({**measured, "iteration": state.next})
+        if len(self.feed.validation) and state.next not in self.validation.column("iteration"):
+            self.validation.append({**self._validate(state.model), "iteration": state.next})
         state.save(self._path(".checkpoint"), self.identity)
         state.save_weights(self._path("_last.weights"), state.model)
-        draw_curves(self.training, self.validation, self._path("_curves.png"))
+        draw_curves(self.training, self.validation, self._path("_curves.png"), self.task.shares, self.task.unit)
+
+    def _validate(self, model: DarknetModel) -> dict[str, float]:
+        """The measures of a model on the validation images; none where there are no images."""
+
+        def measure(output: Tensor, batch: AnyBatch) -> dict[str, float]:
+            return self.task.measure(output, batch, len(batch.images))[1]
+
+        images = self.feed.validation
+        return self.task.means(validation_sums(model, images, self.device, measure)) if len(images) else {}
 
     # --------------------------------------------------------------------------------------------------- end
 
@@ -196,18 +195,20 @@ class Run:
             return TrainingResult(path, float("nan"), state.next)
         # Before the statistics change: whoever prolongs the run goes on from the state that the last step left.
         kept = copy.deepcopy(state.model.state_dict()), copy.deepcopy(state.average.state_dict())
-        losses = {}
+        merits, losses, nothing = {}, {}, float("nan")
+        name, more_is_better = self.task.merit
         for kind, model in (("last", state.model), ("ema", state.average)):
             self._estimate_norms(model, kind)
-            measured = validate(model, self.feed.validation, self.device) if self.feed.validation.samples else {}
-            losses[kind] = measured.get("loss", float("nan"))
+            measured = self._validate(model)
+            losses[kind], merits[kind] = measured.get("loss", nothing), measured.get(name, nothing)
             state.save_weights(self._path(f"_{kind}.weights"), model)
-        best = "last" if losses["last"] < losses["ema"] else "ema"
+        last_is_better = merits["last"] > merits["ema"] if more_is_better else merits["last"] < merits["ema"]
+        best = "last" if last_is_better else "ema"
         state.save_weights(path, state.average if best == "ema" else state.model)
         state.model.load_state_dict(kept[0])
         state.average.load_state_dict(kept[1])
         state.save(self._path(".checkpoint"), self.identity, finished=True)
-        self._tell(f"validation loss: last {losses['last']:.4f}, ema {losses['ema']:.4f}; {path} is the {best}")
+        self._tell(f"validation {name}: last {merits['last']:.4f}, ema {merits['ema']:.4f}; {path} is the {best}")
         return TrainingResult(path, losses[best], state.next)
 
     def _estimate_norms(self, model: DarknetModel, kind: str) -> None:

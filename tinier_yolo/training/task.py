@@ -1,0 +1,168 @@
+"""What training does for each kind of network: a detector ends in [region], a classifier in [softmax] or [cost]."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.nn import functional
+
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.training.class_feed import ClassBatch, ClassFeed
+from tinier_yolo.training.dataset import Batch
+from tinier_yolo.training.devices import Processes
+from tinier_yolo.training.feed import Feed
+from tinier_yolo.training.history import FACES
+from tinier_yolo.training.measure import TRAINING_COLUMNS, VALIDATION_COLUMNS, means, numbers_of
+from tinier_yolo.training.options import TrainingOptions
+from tinier_yolo.training.preview import compare_heights, heights_table
+from tinier_yolo.training.region_loss import region_loss
+
+
+class AnyBatch(Protocol):
+    """A batch of any task."""
+
+    @property
+    def images(self) -> Tensor:
+        """uint8 (n, 3, height, width), RGB."""
+        ...
+
+
+class AnyFeed(Protocol):
+    """The images of a run of any task."""
+
+    @property
+    def validation(self) -> Any:
+        """Batches by their numbers, with a length of 0 where there are no images."""
+        ...
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Images for training and for validation."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """What a run must share with its checkpoint beside cfg and options."""
+        ...
+
+    def batches(self, start: int, stop: int) -> Iterator[Any]:
+        """This process's share of the batches of iterations ``start`` to ``stop``, a subdivision at a time."""
+        ...
+
+
+class Task(Protocol):
+    """What differs.
+
+    Attributes:
+        training_columns, validation_columns: of the CSV files; the first is ``iteration``.
+        shares: of them, what is drawn from 0 to 1, and its colours.
+        unit: what these are shares of.
+        merit: the validation column by which the better of two networks is known, and whether more is better.
+    """
+
+    training_columns: Sequence[str]
+    validation_columns: Sequence[str]
+    shares: Mapping[str, str]
+    unit: str
+    merit: tuple[str, bool]
+
+    def load_feed(self, options: TrainingOptions, processes: Processes) -> AnyFeed:
+        """The images of the run.
+
+        Raises:
+            TinierYoloError: bad data or options.
+        """
+        ...
+
+    def measure(self, output: Tensor, batch: Any, weight: float = 1.0) -> tuple[Tensor, dict[str, float]]:
+        """The loss of an image, to be differentiated, and the summands of :meth:`means`, the losses times ``weight``.
+
+        Args:
+            output: float32, the model's output map.
+            batch: what the feed gave.
+            weight: by which the losses count, of a subdivision or of a batch in validation.
+        """
+        ...
+
+    def means(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Added summands -> the values of the columns."""
+        ...
+
+    def describe(self, row: Mapping[str, float]) -> str:
+        """The measures of a row in a few words."""
+        ...
+
+    def begin(self, feed: Any) -> None:
+        """Say what else there is to say of the images before the first step, on stderr."""
+        ...
+
+
+class DetectionTask:
+    """Training of a detector."""
+
+    training_columns, validation_columns = TRAINING_COLUMNS, VALIDATION_COLUMNS
+    shares, unit = FACES, "of the faces"
+    merit = ("loss", False)
+
+    def __init__(self, network: Network) -> None:
+        self._network, self._region = network, network.region
+
+    def load_feed(self, options: TrainingOptions, processes: Processes) -> Feed:  # noqa: D102
+        return Feed.load(self._network, options, processes)
+
+    def measure(self, output: Tensor, batch: Batch, weight: float = 1.0) -> tuple[Tensor, dict[str, float]]:  # noqa: D102
+        loss = region_loss(output, batch, self._region)
+        return loss.total, numbers_of(loss, weight)
+
+    def means(self, sums: Mapping[str, float]) -> dict[str, float]:  # noqa: D102
+        return means(sums)
+
+    def describe(self, row: Mapping[str, float]) -> str:  # noqa: D102
+        return f"loss {row['loss']:.3f} iou {row['iou']:.3f} recall {row['recall']:.3f}"
+
+    def begin(self, feed: Feed) -> None:  # noqa: D102
+        print(heights_table(compare_heights(feed, 300)), file=sys.stderr, flush=True)
+
+
+class ClassificationTask:
+    """Training of a classifier: cross-entropy of the softmax of its output map, which has a value for each class."""
+
+    training_columns = ("iteration", "learning_rate", "loss", "top1")
+    validation_columns = ("iteration", "loss", "top1")
+    shares, unit = {"top1": "tab:green"}, "of the images"
+    merit = ("top1", True)
+
+    def __init__(self, network: Network) -> None:
+        self._network, self._classes = network, network.classes
+
+    def load_feed(self, options: TrainingOptions, processes: Processes) -> ClassFeed:  # noqa: D102
+        return ClassFeed.load(self._network, options, processes)
+
+    def measure(self, output: Tensor, batch: ClassBatch, weight: float = 1.0) -> tuple[Tensor, dict[str, float]]:  # noqa: D102
+        logits, class_ids = output.flatten(1), batch.class_ids.to(output.device)
+        loss = functional.cross_entropy(logits, class_ids)
+        right = float((logits.detach().argmax(1) == class_ids).sum())
+        return loss, {"loss": weight * float(loss.detach()), "weight": weight, "right": right, "images": len(class_ids)}
+
+    def means(self, sums: Mapping[str, float]) -> dict[str, float]:  # noqa: D102
+        return {"loss": sums["loss"] / max(1.0, sums["weight"]), "top1": sums["right"] / max(1.0, sums["images"])}
+
+    def describe(self, row: Mapping[str, float]) -> str:  # noqa: D102
+        return f"loss {row['loss']:.3f} top-1 {row['top1']:.3f}"
+
+    def begin(self, feed: ClassFeed) -> None:  # noqa: D102
+        stack = feed.training.images.stack
+        if stack is not None:
+            print(f"training images are held in memory: {stack.nbytes / 2**20:.0f} MiB", file=sys.stderr, flush=True)
+
+
+def task_of(network: Network) -> Task:
+    """The task of a network, by its last section.
+
+    Raises:
+        CfgError: it is neither a detector nor a classifier.
+    """
+    return ClassificationTask(network) if network.is_classifier else DetectionTask(network)
