@@ -69,7 +69,7 @@ KEYS: Mapping[str, Mapping[str, Callable[[str], Value]]] = {
         **dict.fromkeys(("time_steps", "max_crop", "min_crop", "step"), _integer),
         **dict.fromkeys(("momentum", "decay", "learning_rate", "power", "gamma", "scale"), _number),
         **dict.fromkeys(("angle", "aspect", "saturation", "exposure", "hue"), _number),
-        **dict.fromkeys(("B1", "B2", "eps"), _number),
+        **dict.fromkeys(("B1", "B2", "eps", "label_smooth_eps"), _number),
         **dict.fromkeys(("adam", "flip", "letter_box"), _flag),
         "policy": _word,
         "steps": _integers,
@@ -100,14 +100,14 @@ KEYS: Mapping[str, Mapping[str, Callable[[str], Value]]] = {
 
 #: Keys of Darknet's that are read and checked, and change nothing here.
 WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
-    "net": frozenset({"angle", "aspect", "B1", "B2", "eps", "max_crop", "min_crop", "time_steps"}),
+    "net": frozenset({"angle", "aspect", "B1", "B2", "eps", "label_smooth_eps", "max_crop", "min_crop", "time_steps"}),
     "region": frozenset({"absolute", "background", "bias_match", "log", "max", "sqrt"}),
     "softmax": frozenset({"groups", "temperature"}),
     "cost": frozenset({"scale", "type"}),
 }
 
 #: Of these, what the training of a classifier follows.
-OF_CLASSIFIERS = frozenset({"angle", "aspect", "max_crop", "min_crop"})
+OF_CLASSIFIERS = frozenset({"angle", "aspect", "label_smooth_eps", "max_crop", "min_crop"})
 
 #: The other sections of Darknet (pjreddie's, AlexeyAB's and hank-ai's), in lower case; none has a form here.
 UNSUPPORTED = frozenset(

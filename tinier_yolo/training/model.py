@@ -107,7 +107,8 @@ class DarknetModel(nn.Module):
 
     ``forward`` takes images as uint8 (n, 3, height, width) RGB, or any float tensor of the same values 0..255, and
     gives the last map, float (n, channels, h, w), before the region's decode or the softmax. In training the chain
-    behind a convolution is one operation (:mod:`tinier_yolo.training.fused`) where it can be, unless ``fused`` is False.
+    behind a convolution is one operation (:mod:`tinier_yolo.training.fused`) where it can be, unless ``fused`` is
+    False.
     """
 
     def __init__(self, network: Network, fused: bool = True) -> None:

@@ -128,7 +128,10 @@ class DetectionTask:
 
 
 class ClassificationTask:
-    """Training of a classifier: cross-entropy of the softmax of its output map, which has a value for each class."""
+    """Training of a classifier: cross-entropy of the softmax of its output map, which has a value for each class.
+
+    In training towards labels that ``label_smooth_eps`` of [net] has smoothed.
+    """
 
     training_columns = ("iteration", "learning_rate", "loss", "top1")
     validation_columns = ("iteration", "loss", "top1")
@@ -137,13 +140,19 @@ class ClassificationTask:
 
     def __init__(self, network: Network) -> None:
         self._network, self._classes = network, network.classes
+        section = network.sections[0]
+        self._smoothing = section.number("label_smooth_eps", 0.0)
+        if not 0 <= self._smoothing <= 0.5:
+            raise section.error("bad value", "label_smooth_eps", expected="0 <= eps <= 0.5", found=self._smoothing)
 
     def load_feed(self, options: TrainingOptions, processes: Processes) -> ClassFeed:  # noqa: D102
         return ClassFeed.load(self._network, options, processes)
 
     def measure(self, output: Tensor, batch: ClassBatch, weight: float = 1.0) -> tuple[Tensor, dict[str, float]]:  # noqa: D102
         logits, class_ids = output.flatten(1), batch.class_ids.to(output.device)
-        loss = functional.cross_entropy(logits, class_ids)
+        # As AlexeyAB's: 1 - eps for the class, eps over the others. PyTorch spreads its part over all classes.
+        spread = self._smoothing * self._classes / max(1, self._classes - 1)
+        loss = functional.cross_entropy(logits, class_ids, label_smoothing=spread if logits.requires_grad else 0.0)
         right = float((logits.detach().argmax(1) == class_ids).sum())
         return loss, {"loss": weight * float(loss.detach()), "weight": weight, "right": right, "images": len(class_ids)}
 
