@@ -103,6 +103,7 @@ class Benchmark:
         compare: whether it draws ROC curves, beside which others' can stand.
         figure: whether it draws pictures.
         errors: whether it tells the kinds of errors.
+        detector: whether it evaluates a detector, whose options it then has.
         sized_peers: whether a peer takes ``--size``, at which heights of faces are told.
         aliases: other names, from earlier versions.
     """
@@ -113,6 +114,7 @@ class Benchmark:
     compare: bool = False
     figure: bool = False
     errors: bool = False
+    detector: bool = True
     sized_peers: bool = False
     aliases: tuple[str, ...] = ()
 
@@ -175,5 +177,22 @@ BENCHMARKS = (
         errors=True,
         sized_peers=True,
         aliases=("voc",),
+    ),
+    Benchmark(
+        "classify",
+        "top-1 and top-5 accuracy of a classifier on the valid images of its data",
+        (
+            Option("--data", "DATA", ".data file (labels, valid), or a folder with train/CLASS and test/CLASS",
+                   required=True),
+            Option("--model", "FILE", "an .ifq, or .weights with --cfg", required=True),
+            Option("--cfg", "FILE", "the cfg of .weights"),
+            Option("--names", "FILE", "class names of .weights, one a line (default: those of the data)"),
+            Option("--workers", "N", "images at a time (default: one a core)"),
+            Option(
+                "--compare-float", "", "run the float network too, where the model stands for one, and count the images "
+                "with other logits", switch=True,
+            ),
+        ),
+        detector=False,
     ),
 )  # fmt: skip

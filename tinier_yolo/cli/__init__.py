@@ -24,14 +24,15 @@ from tinier_yolo.errors import TinierYoloError, TinierYoloWarning, printable
 #: Verb -> what it does, as the overview shows it.
 VERBS = {
     "detect": "find faces in images, folders, videos or a camera",
-    "train": "train a detector from a cfg (needs the extra 'train')",
+    "classify": "tell the classes of images",
+    "train": "train a detector or a classifier from a cfg (needs the extra 'train')",
     "convert": "turn a trained IFQ network into an integer program (.ifq)",
     "quantize": "turn a trained float network into a fixed-point program (.ifq)",
     "export": "write a model as C99",
     "summary": "print the table of layers of a cfg, a .weights or an .ifq",
     "anchors": "cluster a data set's boxes into anchors",
     "bench": "measure speed on this machine",
-    "eval": "score detections: fddb, wider, voc",
+    "eval": "score detections: fddb, wider, voc; or classes: classify",
 }
 
 

@@ -1,4 +1,4 @@
-"""``tinier-yolo eval``: score a detector on a benchmark of :mod:`tinier_yolo.eval.benchmarks`."""
+"""``tinier-yolo eval``: score a detector or a classifier on a benchmark of :mod:`tinier_yolo.eval.benchmarks`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         child.formatter_class = argparse.RawDescriptionHelpFormatter
         child.set_defaults(row=row)
         _add_benchmark(child, row)
-        _add_detector(child)
+        if row.detector:
+            _add_detector(child)
+        else:
+            child.add_argument("--name", help="what the summary calls it")
         if row.figure:
             _add_figure(child)
 

@@ -173,12 +173,35 @@ class Region(Layer):
 
 @dataclass(frozen=True)
 class Connected(Layer):
-    """``[connected]``: every input value to every output; weights (output, input)."""
+    """``[connected]``: every input value to every output; weights (output, input).
+
+    It is a convolution over the whole map: an output's weights stand in the order of channels, rows, columns.
+    """
 
     kind = "connected"
     activation: str
     batch_normalize: bool
     binary: bool
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """(outputs, channels, height, width): the shape of the weights as a convolution's."""
+        return self.output.size, *self.input
+
+    def as_convolution(self) -> Convolutional:
+        """The convolution over the whole map that it is; of a square map, as a program's convolutions are."""
+        return Convolutional(
+            self.section,
+            self.input,
+            self.output,
+            filters=self.output.size,
+            size=self.input.height,
+            stride=1,
+            padding=0,
+            activation=self.activation,
+            batch_normalize=self.batch_normalize,
+            binary=self.binary,
+        )
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -32,6 +32,8 @@ from tinier_yolo.darknet.layers import (
 from tinier_yolo.errors import CfgError, PathLike
 
 MAX_DIMENSION = 16_384
+#: The largest window and stride of a convolution or a pool.
+MAX_WINDOW = 31
 
 ACTIVATIONS = ("linear", "leaky", "relu", "logistic")
 POLICIES = ("constant", "step", "steps", "exp", "poly", "sig", "cosine")
@@ -114,10 +116,15 @@ class Network:
         """Check the size of an input, which the output map of a detector divides into whole cells.
 
         Raises:
-            CfgError: it is not a multiple of the network's stride, or beyond the limits.
+            CfgError: it is not a multiple of the network's stride, or beyond the limits; or another than the cfg's
+                where a [connected] has a weight for each cell.
         """
         section = self.sections[0]
         _check_size(section, width, height)
+        own = self.options.width, self.options.height
+        if (width, height) != own and any(isinstance(layer, Connected) for layer in self.layers):
+            problem = "the size of a network with [connected] cannot change"
+            raise section.error(problem, expected=f"{own[0]}x{own[1]}", found=f"{width}x{height}")
         if isinstance(self.layers[-1], Region):
             for key, side in (("width", width), ("height", height)):
                 if side % self.stride:
@@ -275,8 +282,8 @@ def _convolutional(section: Section, shape: Shape) -> Convolutional:
             raise section.error(f"{key}=1 is not supported", key, expected="binary=1 and an [activation] hwgq")
     if section.integer("groups", 1) != 1:
         raise section.error("grouped convolutions are not supported", "groups", expected=1)
-    filters, size = _positive(section, "filters", 1), _positive(section, "size", 1, 31)
-    stride = _positive(section, "stride", 1, 31)
+    filters, size = _positive(section, "filters", 1), _positive(section, "size", 1, MAX_WINDOW)
+    stride = _positive(section, "stride", 1, MAX_WINDOW)
     padding = size // 2 if section.flag("pad") else section.integer("padding", 0)
     if not 0 <= padding <= size:
         raise section.error("bad value", "padding", expected=f"0..{size}", found=padding)
@@ -296,8 +303,8 @@ def _convolutional(section: Section, shape: Shape) -> Convolutional:
 
 
 def _maxpool(section: Section, shape: Shape) -> MaxPool:
-    stride = _positive(section, "stride", 1, 31)
-    size = _positive(section, "size", stride, 31)
+    stride = _positive(section, "stride", 1, MAX_WINDOW)
+    size = _positive(section, "size", stride, MAX_WINDOW)
     padding = section.integer("padding", size - 1)
     if not 0 <= padding < 2 * size:
         raise section.error("bad value", "padding", expected=f"0..{2 * size - 1}", found=padding)

@@ -18,12 +18,16 @@ from tinier_yolo.darknet.layers import (
     BATCH_NORM_EPSILON,
     LEAKY_SLOPE,
     Activation,
+    AvgPool,
     BatchNorm,
+    Connected,
     Convolutional,
+    Cost,
     Dropout,
     Layer,
     MaxPool,
     Region,
+    Softmax,
 )
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
@@ -37,7 +41,7 @@ Arrays = Mapping[str, NDArray[np.float32]]
 
 
 def onnx_graph(network: Network, parameters: Parameters, *, fold_batch_norm: bool = True) -> onnx.ModelProto:
-    """The ONNX graph of a float network, up to the map that [region] decodes.
+    """The ONNX graph of a float network, up to the map that [region] decodes or [softmax] reads.
 
     Args:
         network: a network without quantised layers; its input size is the graph's.
@@ -50,16 +54,18 @@ def onnx_graph(network: Network, parameters: Parameters, *, fold_batch_norm: boo
         float32 (1, filters, height / stride, width / stride).
 
     Raises:
-        CfgError: the network has a layer that is quantised or unknown to a detector.
+        CfgError: the network has a layer that is quantised, or none with a node.
         WeightsError: an array is not finite, as it comes from a variance below zero.
     """
     graph = _Graph(network.path)
     for layer, arrays in zip(network.layers, parameters, strict=True):
-        if isinstance(layer, Region | Dropout):
+        if isinstance(layer, Region | Dropout | Softmax | Cost):
             continue
         if type(layer) not in _CREATORS:
             raise layer.section.error("no float form of this layer")
         _CREATORS[type(layer)](graph, layer, arrays, fold_batch_norm)
+    if not graph.nodes:
+        raise network.layers[0].section.error("no float form of a network that computes nothing")
     graph.nodes[-1].output[0] = OUTPUT_NAME
     tensors = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, *shape))
@@ -93,14 +99,25 @@ class _Graph:
 
 
 def _convolutional(graph: _Graph, layer: Convolutional, arrays: Arrays, fold: bool) -> None:
-    if layer.binary:
-        raise layer.section.error("a binary layer has no float form", "binary", expected="a float cfg")
-    weights, biases = arrays["weights"], arrays["biases"]
     geometry = {
         "kernel_shape": (layer.size, layer.size),
         "strides": (layer.stride, layer.stride),
         "pads": (layer.padding,) * 4,
     }
+    _weighted(graph, layer, arrays, fold, geometry)
+
+
+def _connected(graph: _Graph, layer: Connected, arrays: Arrays, fold: bool) -> None:
+    weights = arrays["weights"].reshape(layer.weight_shape)
+    _weighted(graph, layer, {**arrays, "weights": weights}, fold, {"kernel_shape": weights.shape[2:]})
+
+
+def _weighted(
+    graph: _Graph, layer: Convolutional | Connected, arrays: Arrays, fold: bool, geometry: Mapping[str, Any]
+) -> None:
+    if layer.binary:
+        raise layer.section.error("a binary layer has no float form", "binary", expected="a float cfg")
+    weights, biases = arrays["weights"], arrays["biases"]
     if layer.batch_normalize and fold:
         graph.add("Conv", *_folded(arrays), **geometry)
     elif layer.batch_normalize:
@@ -152,13 +169,19 @@ def _batchnorm(graph: _Graph, _layer: BatchNorm, arrays: Arrays, _fold: bool) ->
     _batch_normalization(graph, arrays)
 
 
+def _avgpool(graph: _Graph, _layer: AvgPool, _arrays: Arrays, _fold: bool) -> None:
+    graph.add("GlobalAveragePool")
+
+
 def _activation(graph: _Graph, layer: Activation, _arrays: Arrays, _fold: bool) -> None:
     _nonlinearity(graph, layer, layer.activation)
 
 
 _CREATORS: Mapping[type[Layer], Callable[[_Graph, Any, Arrays, bool], None]] = {
     Convolutional: _convolutional,
+    Connected: _connected,
     MaxPool: _maxpool,
+    AvgPool: _avgpool,
     BatchNorm: _batchnorm,
     Activation: _activation,
 }

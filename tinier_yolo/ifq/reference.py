@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.darknet.layers import MaxPool
-from tinier_yolo.ifq.program import Program
+from tinier_yolo.ifq.program import Program, QuantizedLayer
 
 Levels = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
@@ -30,14 +30,19 @@ def run_maps(program: Program, image: Levels) -> tuple[list[Levels], Int32]:
     maps: list[Levels] = []
     levels = image.transpose(2, 0, 1)
     for layer in program.layers:
-        sums = convolve(levels, layer.signs, layer.convolution.stride, layer.convolution.padding)
-        if layer.pool is not None:
-            sums = max_pool(sums, layer.pool)
-        levels = quantize(sums, layer.thresholds, layer.flips)
+        levels = run_quantized(layer, levels)
         maps.append(levels)
     last = program.output
     sums = convolve(levels, last.signs, last.convolution.stride, last.convolution.padding)
     return maps, last.multipliers[:, None, None] * sums + last.biases[:, None, None]
+
+
+def run_quantized(layer: QuantizedLayer, levels: Levels) -> Levels:
+    """One quantised layer: levels (filters, ...) from levels (channels, height, width), both uint8."""
+    sums = convolve(levels, layer.signs, layer.convolution.stride, layer.convolution.padding)
+    if layer.pool is not None:
+        sums = max_pool(sums, layer.pool)
+    return quantize(sums, layer.thresholds, layer.flips)
 
 
 def convolve(levels: NDArray[np.integer], signs: NDArray[np.integer], stride: int, padding: int) -> Int32:

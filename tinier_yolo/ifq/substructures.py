@@ -1,7 +1,7 @@
 """Network -> substructures, quantised or not. Source: IFQ-Net, section 3.1.
 
 A substructure is a run of layers that starts with a convolution, or a connected layer, which is a convolution over the
-whole map (and has no integer form here yet). It is quantised when it reads {convolution, [max
+whole map. It is quantised when it reads {convolution, [max
 pool], [batch norm], quantisation}: everything between its integers in and its integers out is composed into integer
 thresholds. The layers between quantised substructures form substructures of their own, which are not quantised.
 """
@@ -24,7 +24,7 @@ from tinier_yolo.darknet.layers import (
     Region,
     Softmax,
 )
-from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.network import MAX_WINDOW, Network
 from tinier_yolo.errors import ConversionError
 
 LayerT = TypeVar("LayerT", bound=Layer)
@@ -55,6 +55,8 @@ class Substructure:
             ConversionError: it begins with another layer.
         """
         head = self.layers[0]
+        if isinstance(head, Connected):
+            return convolution_of(head)
         if not isinstance(head, Convolutional):
             raise refusal(head, "no integer form is known for this layer")
         return head
@@ -109,16 +111,29 @@ def integer_chain(network: Network) -> tuple[Substructure, ...]:
     head, *rest = last.layers
     if last.quantized:
         raise refusal(head, "the last convolution is quantised: there is no output map")
-    several = any(isinstance(layer, Convolutional) for layer in rest)
-    if not isinstance(head, Convolutional) or not head.binary or head.activation != "linear" or several:
+    several = any(isinstance(layer, Convolutional | Connected) for layer in rest)
+    if not isinstance(head, Convolutional | Connected) or not head.binary or head.activation != "linear" or several:
         raise _not_quantized(last.layers)
     if [layer.kind for layer in rest] not in ([], ["batchnorm"]) or (rest and head.batch_normalize):
         raise refusal(rest[0], "the last substructure is not {convolution, [batch norm]}")
     return (*quantized, last)
 
 
+def convolution_of(layer: Connected) -> Convolutional:
+    """A connected layer as a convolution over the whole map.
+
+    Raises:
+        ConversionError: the map is not square, or larger than a convolution's window may be.
+    """
+    _, height, width = layer.input
+    if height != width or height > MAX_WINDOW:
+        problem = f"no integer form of a connected layer over a map of {width}x{height} (square, at most {MAX_WINDOW})"
+        raise refusal(layer, problem)
+    return layer.as_convolution()
+
+
 def _not_quantized(layers: Sequence[Layer]) -> ConversionError:
-    following = (i for i in range(1, len(layers)) if isinstance(layers[i], Convolutional))
+    following = (i for i in range(1, len(layers)) if isinstance(layers[i], Convolutional | Connected))
     return refusal(layers[0], f"not a quantised substructure: {obstacle(layers[: next(following, None)])}")
 
 

@@ -43,7 +43,7 @@ def convert(
     Args:
         network: every convolution binary and every map quantised but the output.
         parameters: its arrays, as ``load_weights`` gives them.
-        class_names: a name for each class of its [region].
+        class_names: a name for each class.
         provenance: where the parameters came from; stored in the program.
         fraction_bits: m, the output's fraction bits.
 
@@ -59,7 +59,7 @@ def convert(
     bits, step = IMAGE_BITS, IMAGE_STEP
     *quantized, last = integer_chain(network)
     for substructure in quantized:
-        layer, proof, step = _convert_quantized(substructure, parameters, bits, step)
+        layer, proof, step = convert_quantized(substructure, parameters, bits, step)
         bits = layer.bits
         layers.append(layer)
         proofs.append(proof)
@@ -69,9 +69,23 @@ def convert(
     return Conversion(Program(network, tuple(layers), output, tuple(class_names), fraction_bits, *facts), report)
 
 
-def _convert_quantized(
+def convert_quantized(
     substructure: Substructure, parameters: Parameters, bits: int, step: float
 ) -> tuple[QuantizedLayer, LayerProof, float]:
+    """Convert a quantised substructure.
+
+    Args:
+        substructure: of ``ifq.substructures.divide``.
+        parameters: the arrays of the network.
+        bits: of a level of its input map.
+        step: the value of such a level.
+
+    Returns:
+        The layer, its proof, and the value of a level of its output map.
+
+    Raises:
+        ConversionError: a number is not finite or does not fit.
+    """
     convolution, activation = substructure.convolution, substructure.quantizer
     assert isinstance(activation, Activation), "integer_chain lets no other through"
     real, limit = _real(substructure, parameters, step), accumulator_limit(substructure.convolution, bits)
@@ -108,7 +122,7 @@ def _real(substructure: Substructure, parameters: Parameters, step: float) -> Re
 
 
 def _check_names(network: Network, class_names: Sequence[str]) -> None:
-    classes = network.region.classes
+    classes = network.classes
     if len(class_names) != classes:
         raise ConversionError(
             "the number of class names is not that of the classes",

@@ -7,6 +7,7 @@ Sources: IFQ-Net, Eq. 1 to 4. The order of the operations matters for exact equa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -52,7 +53,7 @@ class RealSubstructure:
     def of(cls, substructure: Substructure, parameters: Parameters, step: float) -> RealSubstructure:
         """Collect a substructure's numbers from the network's parameters; ``step`` is that of its input map."""
         arrays = parameters[substructure.start]
-        signs, alpha = binarize(arrays["weights"])
+        signs, alpha = binarize(arrays["weights"].reshape(substructure.convolution.weight_shape))
         zeros, ones = np.zeros(len(signs)), np.ones(len(signs))
         bias, norm = arrays["biases"].astype(np.float64), arrays
         if substructure.convolution.batch_normalize:
@@ -132,8 +133,11 @@ def evaluate(
     raise AssertionError("the caller has checked that the last substructure is not quantised")
 
 
-def convolve(levels: NDArray[np.uint8], signs: NDArray[np.int8], stride: int, padding: int) -> Float64:
-    """The sums of signs * levels, (filters, height, width): whole numbers, which float64 adds without error."""
+def convolve(levels: NDArray[Any], signs: NDArray[Any], stride: int, padding: int) -> Float64:
+    """The sums of signs * levels, (filters, height, width): whole numbers, which float64 adds without error.
+
+    Or of weights * values, in float64.
+    """
     padded = np.pad(levels.astype(np.float64), ((0, 0), (padding, padding), (padding, padding)))
     windows = sliding_window_view(padded, signs.shape[2:], axis=(1, 2))[:, ::stride, ::stride]
     return np.tensordot(signs.astype(np.float64), windows, axes=([1, 2, 3], [0, 3, 4]))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinier_yolo.darknet.layers import Convolutional, Cost, Dropout, MaxPool, Region
+from tinier_yolo.darknet.layers import AvgPool, Connected, Convolutional, Cost, Dropout, Layer, MaxPool, Region, Softmax
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.ifq.substructures import refusal
+from tinier_yolo.ifq.substructures import convolution_of, refusal
 
 #: Activations that are monotone and have an integer form, so that a max pool may stand before or behind them.
 ACTIVATIONS = ("linear", "leaky", "relu")
-_IDLE = (Region, Dropout, Cost)
+_IDLE = (Region, Dropout, Cost, Softmax)
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ def fixed_point_chain(network: Network) -> tuple[Part, ...]:
     """
     parts: list[Part] = []
     for index, layer in enumerate(network.layers):
-        if isinstance(layer, Convolutional):
+        if isinstance(layer, Convolutional | Connected):
             if layer.binary:
                 raise refusal(layer, "a binary layer: fixed point after training is for float networks")
             if layer.activation not in ACTIVATIONS:
                 raise refusal(layer, f"no fixed-point form of activation={layer.activation}")
-            parts.append(Part(index, layer, None))
+            parts.append(Part(index, layer if isinstance(layer, Convolutional) else convolution_of(layer), None))
+        elif isinstance(layer, AvgPool) and parts and _is_read_last(network.layers[index + 1 :]):
+            continue
         elif isinstance(layer, MaxPool) and parts and parts[-1].pool is None:
             if layer.padding - layer.padding // 2 >= layer.size:
                 raise refusal(layer, "a window that holds padding alone")
@@ -56,3 +59,8 @@ def fixed_point_chain(network: Network) -> tuple[Part, ...]:
     if not parts:
         raise refusal(network.layers[0], "a network without a convolution")
     return tuple(parts)
+
+
+def _is_read_last(behind: Sequence[Layer]) -> bool:
+    # The mean over the last map is taken by whoever reads it: a sum of integers needs no format.
+    return all(isinstance(layer, _IDLE) for layer in behind)

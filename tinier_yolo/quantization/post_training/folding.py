@@ -61,7 +61,7 @@ def fold(network: Network, parameters: Parameters) -> tuple[FoldedLayer, ...]:
     layers = []
     for number, part in enumerate(fixed_point_chain(network)):
         exact = {name: array.astype(np.float64) for name, array in parameters[part.start].items()}
-        weights, biases = exact["weights"], exact["biases"]
+        weights, biases = exact["weights"].reshape(part.convolution.weight_shape), exact["biases"]
         if part.convolution.batch_normalize:
             # scale * (w*x - mean) / sqrt(variance + eps) + bias  =  (f*w) * x + (bias - f*mean),  f = scale / sqrt(...)
             with np.errstate(invalid="ignore"):

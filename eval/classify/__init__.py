@@ -1,0 +1,1 @@
+"""Top-1 and top-k accuracy of classifiers."""

@@ -1,0 +1,253 @@
+"""A network that is quantised but for some substructures: integers where it is quantised, float64 elsewhere.
+
+IFQ-AlexNet's first and last substructure are not quantised (IFQ-Net, section 4.1.1: "the proposed integrated method for
+the quantized substructures while the non-quantized substructures are kept floating-point"). The quantised ones are
+converted here as in a program, thresholds and proof included, and run as :mod:`tinier_yolo.ifq.reference` runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinier_yolo.darknet.layers import (
+    BATCH_NORM_EPSILON,
+    LEAKY_SLOPE,
+    Activation,
+    AvgPool,
+    BatchNorm,
+    Connected,
+    Convolutional,
+    Layer,
+    MaxPool,
+)
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.weights import Parameters
+from tinier_yolo.errors import UsageError
+from tinier_yolo.ifq.program import QuantizedLayer
+from tinier_yolo.ifq.reference import run_quantized
+from tinier_yolo.ifq.substructures import Substructure, convolution_of, divide, refusal
+from tinier_yolo.ifq.tensors import IMAGE_BITS
+from tinier_yolo.quantization.convert import convert_quantized
+from tinier_yolo.quantization.float64 import IMAGE_STEP, Float64, RealSubstructure, convolve, max_pool
+from tinier_yolo.quantization.hwgq import Quantizer, binarize, quantizer_for
+from tinier_yolo.quantization.proof import LayerProof, Proof
+
+Levels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class FloatPart:
+    """A substructure that stays float: what it reads is levels times ``step``, or the values of the part before.
+
+    Attributes:
+        substructure: its layers.
+        parameters: the arrays of each of these layers.
+        step: the value of a level of its input map; 1 where it reads values.
+    """
+
+    substructure: Substructure
+    parameters: Parameters
+    step: float
+
+    @property
+    def quantizer(self) -> Quantizer | None:
+        """What makes levels of its output, or None where its output are values."""
+        last = self.substructure.layers[-1]
+        return _quantizer(last) if isinstance(last, Activation) else None
+
+    def run(self, levels: Levels | Float64) -> Float64:
+        """The values before its quantiser, if it has one, float64 (channels, height, width)."""
+        values = levels.astype(np.float64) * self.step
+        for layer, arrays in zip(self.substructure.layers, self.parameters, strict=True):
+            if not (isinstance(layer, Activation) and layer.quantizes):
+                values = _apply(layer, {name: array.astype(np.float64) for name, array in arrays.items()}, values)
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerPart:
+    """A quantised substructure, in integers and as the float network that they stand for.
+
+    Attributes:
+        layer: the integers.
+        real: the real numbers.
+        quantizer: of its output map.
+        proof: that both make the same levels.
+    """
+
+    layer: QuantizedLayer
+    real: RealSubstructure
+    quantizer: Quantizer
+    proof: LayerProof
+
+    def run(self, levels: Levels) -> Levels:
+        """Levels from levels, uint8 (channels, height, width), on integers."""
+        return run_quantized(self.layer, levels)
+
+    def run_float(self, levels: Levels) -> Levels:
+        """The same in float64: what the network says whose conversion this is."""
+        convolution, pool = self.layer.convolution, self.layer.pool
+        sums = convolve(levels, self.real.signs, convolution.stride, convolution.padding)
+        return self.quantizer.quantize(self.real.values(sums if pool is None else max_pool(sums, pool)))
+
+
+AnyPart: TypeAlias = FloatPart | IntegerPart
+
+
+@dataclass(frozen=True, eq=False)
+class PartialProgram:
+    """A network of float and of integer parts.
+
+    Attributes:
+        network: the network.
+        parts: its substructures, in order; the last one is float.
+    """
+
+    network: Network
+    parts: tuple[AnyPart, ...]
+
+    @property
+    def arithmetic(self) -> str:
+        """What it computes with, for a person: ``integers in substructures 2 to 6 of 7, float64 in the others``."""
+        numbers = [number for number, part in enumerate(self.parts, start=1) if isinstance(part, IntegerPart)]
+        told = str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+        if numbers != list(range(numbers[0], numbers[-1] + 1)):
+            told = ", ".join(map(str, numbers))
+        return f"integers in substructures {told} of {len(self.parts)}, float64 in the others"
+
+    @property
+    def proof(self) -> Proof:
+        """Of its integer parts."""
+        return Proof(tuple(part.proof for part in self.parts if isinstance(part, IntegerPart)))
+
+    def run(self, image: NDArray[np.uint8], integers: bool = True) -> Float64:
+        """The output map for an image.
+
+        Args:
+            image: uint8 (height, width, channels), RGB, of the network's size.
+            integers: False: the quantised substructures in float64 too.
+
+        Returns:
+            float64 (channels, rows, columns).
+
+        Raises:
+            UsageError: the image is of another size.
+        """
+        channels, height, width = self.network.input
+        if image.shape != (height, width, channels):
+            raise UsageError("not the network's input", expected=(height, width, channels), found=image.shape)
+        values: Levels | Float64 = image.transpose(2, 0, 1)
+        for part in self.parts:
+            if isinstance(part, IntegerPart):
+                levels = values.astype(np.uint8, copy=False)
+                values = part.run(levels) if integers else part.run_float(levels)
+            else:
+                values = part.run(values)
+                if part.quantizer is not None:
+                    values = part.quantizer.quantize(values)
+        return values.astype(np.float64, copy=False)
+
+
+def convert_partially(network: Network, parameters: Parameters) -> PartialProgram:
+    """Convert the quantised substructures of a network, and leave the others float.
+
+    Args:
+        network: its first or last substructures may be float.
+        parameters: its arrays.
+
+    Raises:
+        ConversionError: nothing of it is quantised, its last substructure is, one of them reads values that are no
+            levels, or a number is not finite or does not fit.
+    """
+    found = divide(network)
+    if not any(part.quantized for part in found):
+        raise refusal(network.layers[0], "nothing in this network is quantised")
+    if found[-1].quantized:
+        raise refusal(found[-1].layers[0], "the last convolution is quantised: there is no output map")
+    parts: list[AnyPart] = []
+    bits, step = IMAGE_BITS, IMAGE_STEP
+    for substructure in found:
+        if substructure.quantized:
+            if not bits:
+                raise refusal(substructure.layers[0], "a quantised substructure that reads a map without levels")
+            layer, proof, made = convert_quantized(substructure, parameters, bits, step)
+            real, activation = RealSubstructure.of(substructure, parameters, step), substructure.quantizer
+            assert activation is not None, "divide calls no other quantised"
+            parts.append(IntegerPart(layer, real, _quantizer(activation), proof))
+            bits, step = layer.bits, made
+        else:
+            arrays = tuple(parameters[network.layers.index(layer)] for layer in substructure.layers)
+            parts.append(part := FloatPart(substructure, arrays, step))
+            _check_float(substructure.layers)
+            quantizer = part.quantizer
+            bits, step = (0, 1.0) if quantizer is None else (quantizer.bits, quantizer.step)
+    return PartialProgram(network, tuple(parts))
+
+
+def _quantizer(activation: Activation) -> Quantizer:
+    return quantizer_for(activation.bits, activation.quantizer)
+
+
+def _check_float(layers: Sequence[Layer]) -> None:
+    # A quantiser in the middle of a float part would need its step behind it.
+    for layer in layers[:-1]:
+        if isinstance(layer, Activation) and layer.quantizes:
+            raise refusal(layer, "a quantiser behind a float convolution that other layers follow")
+
+
+def _apply(layer: Layer, arrays: dict[str, Float64], values: Float64) -> Float64:
+    match layer:
+        case Convolutional() | Connected():
+            return _weighted(layer, arrays, values)
+        case MaxPool():
+            return max_pool(values, layer)
+        case BatchNorm():
+            return _normalized(arrays, values)
+        case Activation():
+            return _activated(layer.activation, values)
+        case AvgPool():
+            return values.mean(axis=(1, 2), keepdims=True)
+        case _:
+            raise refusal(layer, "no float64 form of this layer")
+
+
+def _weighted(layer: Convolutional | Connected, arrays: dict[str, Float64], values: Float64) -> Float64:
+    convolution = layer if isinstance(layer, Convolutional) else convolution_of(layer)
+    weights = arrays["weights"].reshape(convolution.weight_shape)
+    if layer.binary:
+        signs, alpha = binarize(weights)
+        weights = signs * alpha[:, None, None, None]
+    sums = convolve(values, weights, convolution.stride, convolution.padding)
+    normalized = _normalized(arrays, sums) if layer.batch_normalize else sums + arrays["biases"][:, None, None]
+    return _activated(layer.activation, normalized)
+
+
+def _normalized(arrays: dict[str, Float64], values: Float64) -> Float64:
+    mean, deviation, scale, shift = (
+        array[:, None, None]
+        for array in (
+            arrays["means"],
+            np.sqrt(arrays["variances"] + BATCH_NORM_EPSILON),
+            arrays["scales"],
+            arrays["biases"],
+        )
+    )
+    return np.asarray(scale * (values - mean) / deviation + shift)
+
+
+def _activated(name: str, values: Float64) -> Float64:
+    match name:
+        case "linear":
+            return values
+        case "relu":
+            return np.maximum(values, 0)
+        case "leaky":
+            return np.where(values < 0, LEAKY_SLOPE * values, values)
+        case "logistic":
+            return np.asarray(1 / (1 + np.exp(-values)))
+    raise AssertionError(name)
