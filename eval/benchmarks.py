@@ -189,7 +189,7 @@ BENCHMARKS = (
             Option("--names", "FILE", "class names of .weights, one a line (default: those of the data)"),
             Option("--workers", "N", "images at a time (default: one a core)"),
             Option(
-                "--compare-float", "", "run the float network too, where the model stands for one, and count the images "
+                "--compare-float", "", "run the float network too, where the model stands for one, and count images "
                 "with other logits", switch=True,
             ),
         ),

@@ -17,7 +17,7 @@ from tinier_yolo.darknet.layers import BatchNorm, Convolutional, Region
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, parse_arrays, read_header, read_weights
 from tinier_yolo.errors import PathLike, WeightsError
-from tinier_yolo.training.initialize import load_initial, rescale
+from tinier_yolo.training.initialize import load_initial, rescale, twin_arrays
 from tinier_yolo.training.model import batch_norm_after
 
 #: (layer index, array, shape) of the arrays of a file that belong together.
@@ -110,9 +110,7 @@ def _twin_groups(network: Network) -> list[Group]:
     for index, layer in enumerate(network.layers):
         follower = batch_norm_after(network.layers, index)
         if follower is not None:
-            norm = network.layers[follower]
-            weights = (index, "weights", dict(layer.parameters)["weights"])
-            groups.append([*((follower, *array) for array in norm.parameters), weights])
+            groups.append(twin_arrays(network, index, follower))
         elif layer.parameters and not isinstance(layer, BatchNorm):  # A norm is read with its convolution.
             groups.append([(index, *array) for array in layer.parameters])
     return groups

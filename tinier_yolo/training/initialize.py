@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinier_yolo.darknet.layers import BatchNorm
+from tinier_yolo.darknet.layers import BatchNorm, Connected
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import (
     ArrayList,
@@ -64,6 +64,18 @@ def rescale(arrays: dict[str, np.ndarray]) -> None:
     arrays["biases"] = arrays["biases"] / size
 
 
+def twin_arrays(network: Network, index: int, follower: int) -> list[tuple[int, str, tuple[int, ...]]]:
+    """(layer index, array, shape) of the twin's layer at ``index``, whose batch normalisation is ``follower`` here.
+
+    In the order of the twin's file: the weights of a [connected] stand behind its biases, a convolution's at the end.
+    """
+    arrays = [(follower, name, shape) for name, shape in network.layers[follower].parameters]
+    layer = network.layers[index]
+    place = 1 if isinstance(layer, Connected) else len(arrays)
+    arrays.insert(place, (index, "weights", dict(layer.parameters)["weights"]))
+    return arrays
+
+
 def _count(plan: ArrayList) -> int:
     return sum(int(np.prod(shape)) for _, _, shape in plan)
 
@@ -76,8 +88,7 @@ def _twin_plan(network: Network) -> list[tuple[int, str, tuple[int, ...]]]:
         if isinstance(layer, BatchNorm):
             continue  # read with its convolution
         if follower is not None:
-            plan += [(follower, name, shape) for name, shape in network.layers[follower].parameters]
-            plan.append((index, "weights", dict(layer.parameters)["weights"]))
+            plan += twin_arrays(network, index, follower)
         else:
             plan += [(index, name, shape) for name, shape in layer.parameters]
     return plan
