@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_decoded_anew(
 
 def test_bad_images_are_refused_or_left_out(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     files[2].write_text("not an image")
-    with pytest.raises(DataError, match="1 of 6 images cannot be decoded .*--skip-bad"):
+    with pytest.raises(DataError, match=r"1 of 6 images cannot be decoded .*--skip-bad"):
         hold(files, KEEP)
     assert str(files[2]) in capsys.readouterr().err
     held, good = hold(files, KEEP, skip_bad=True, quiet=True)

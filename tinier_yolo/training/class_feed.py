@@ -167,10 +167,17 @@ class ClassFeed:
         """
         steps = range(start * self.subdivisions, stop * self.subdivisions)
         ahead = BATCHES_AHEAD if self.workers else None
+        # Chance of its own: the loader would draw from PyTorch's, which dropout draws from too, at each start.
+        loader = DataLoader(
+            self.training,
+            batch_size=None,
+            sampler=steps,
+            num_workers=self.workers,
+            prefetch_factor=ahead,
+            generator=torch.Generator(),
+        )
         try:
-            yield from DataLoader(
-                self.training, batch_size=None, sampler=steps, num_workers=self.workers, prefetch_factor=ahead
-            )
+            yield from loader
         except DataError as error:
             raise main_error(error) from error
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+import torch
 from torch.utils.data import DataLoader
 
 from tinier_yolo.darknet.network import Network
@@ -108,10 +109,17 @@ class Feed:
         """
         steps = range(start * self.subdivisions, stop * self.subdivisions)
         ahead = BATCHES_AHEAD if self.workers else None
+        # Chance of its own: the loader would draw from PyTorch's, which dropout draws from too, at each start.
+        loader = DataLoader(
+            self.training,
+            batch_size=None,
+            sampler=steps,
+            num_workers=self.workers,
+            prefetch_factor=ahead,
+            generator=torch.Generator(),
+        )
         try:
-            yield from DataLoader(
-                self.training, batch_size=None, sampler=steps, num_workers=self.workers, prefetch_factor=ahead
-            )
+            yield from loader
         except DataError as error:
             raise main_error(error) from error
 

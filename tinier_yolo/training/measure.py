@@ -36,6 +36,9 @@ def estimate_norms(model: DarknetModel, batches: Iterable[Tensor]) -> None:
     """Make the batch-norm statistics the plain mean over batches of images; the model is in evaluation mode after."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     model.train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.eval()
     first = True
     with torch.no_grad():
         for images in batches if norms else ():
