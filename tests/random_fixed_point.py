@@ -34,9 +34,11 @@ def random_cfg(rng: np.random.Generator, layers: int) -> str:
     return "\n".join(lines)
 
 
-def random_program(rng: np.random.Generator, layers: int = 1, bits: int | None = None) -> FixedPointProgram:
+def random_program(
+    rng: np.random.Generator, layers: int = 1, bits: int | None = None, text: str | None = None
+) -> FixedPointProgram:
     """A program of full-range weights, and biases and shifts such that both ends of the formats are met."""
-    network = Network.parse(random_cfg(rng, layers))
+    network = Network.parse(text or random_cfg(rng, layers))
     made, read = [], IMAGE_FORMAT
     for part in fixed_point_chain(network):
         width = bits or int(rng.integers(2, 10))

@@ -106,6 +106,12 @@ def test_numbers_come_back_as_they_were_written(whole: int, real: float) -> None
     assert net.number("hue", 0) == real
 
 
+def test_a_classifier_follows_the_keys_of_its_crops() -> None:
+    text = "[net]\nmin_crop=4\nangle=3\nB1=.9\n[{}]\n"
+    assert keys_without_effect(parse_cfg(text.format("cost"))) == ["[net] B1 (line 4)"]
+    assert len(keys_without_effect(parse_cfg(text.format("avgpool")))) == 3
+
+
 def test_keys_without_effect_are_known_and_reported() -> None:
     for name, keys in WITHOUT_EFFECT.items():
         assert keys <= set(KEYS[name])

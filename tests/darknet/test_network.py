@@ -90,6 +90,10 @@ def test_a_classifier_can_be_described() -> None:
         (NET + convolution(filters=12) + "[region]\nanchors=1,2,3\nnum=2\nclasses=1\n", ["anchors", "4 numbers", "3"]),
         (NET + convolution(filters=12) + "[region]\nanchors=1,2,3,0\nnum=2\nclasses=1\n", ["anchor", "positive"]),
         (NET + convolution(filters=12) + REGION + "[dropout]", ["after [region]"]),
+        (NET + "[softmax]\n[dropout]\n", ["a section after [softmax]", "[softmax] and [cost] last"]),
+        (NET + "[cost]\n[softmax]\n", ["a section after [cost]"]),
+        (NET + "[softmax]\ngroups=2\n", ["groups", "not supported"]),
+        (NET + "[softmax]\ntemperature=2\n", ["temperature", "not supported"]),
         (NET + NET, ["second [net]"]),
         (NET + convolution(filters=0), ["filters", "1..16384", "found 0"]),
         (NET + convolution(filters=4, groups=2), ["groups", "expected 1"]),
@@ -112,6 +116,27 @@ def test_networks_that_do_not_fit_say_where(text: str, parts: list[str]) -> None
     for part in ["x.cfg", *parts]:
         assert part in str(caught.value), caught.value
     assert "\n" not in str(caught.value)
+
+
+def test_the_classes_of_a_classifier() -> None:
+    text = NET + convolution(filters=6) + "{}[softmax]\n[cost]\n"
+    network = Network.parse(text.format("[avgpool]\n"))
+    assert network.is_classifier
+    assert network.classes == 6
+    with pytest.raises(CfgError, match=r"the map of a classifier has one cell .*\[avgpool\] or \[connected\] before"):
+        _ = Network.parse(text.format("")).classes
+    detector = Network.parse(NET + convolution(filters=12) + REGION)
+    assert not detector.is_classifier
+    assert detector.classes == 1
+
+
+def test_a_connected_layer_fixes_the_size() -> None:
+    network = Network.parse(NET + "[connected]\noutput=6\n[softmax]\n")
+    width, height = network.options.width, network.options.height
+    assert network.resized(width, height) is network
+    with pytest.raises(CfgError, match=r"\[connected\] cannot change"):
+        network.resized(width + 1, height)
+    Network.parse(NET + "[avgpool]\n[softmax]\n").resized(width + 1, height)
 
 
 def test_resizing_checks_the_stride(root: Path) -> None:

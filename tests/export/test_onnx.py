@@ -106,7 +106,7 @@ def test_the_shipped_float_networks_have_a_valid_graph(cfg: str, root: Path) -> 
         ("[convolutional]\nfilters=2\nbinary=1\nactivation=linear\n", "line 7, .convolutional. binary: a binary layer"),
         ("[activation]\nactivation=hwgq\n", "line 6, .activation. activation: a quantised layer has no float form"),
         ("[maxpool]\nsize=2\nstride=1\npadding=3\n", "line 8, .maxpool. padding: a window that lies in the padding"),
-        ("[avgpool]\n", "line 5, .avgpool.: no float form"),
+        ("[dropout]\n", "line 5, .dropout.: no float form of a network that computes nothing"),
     ],
 )
 def test_layers_without_a_float_form_are_named(section: str, problem: str) -> None:

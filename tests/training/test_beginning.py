@@ -68,6 +68,17 @@ def test_a_file_for_other_classes_gives_all_but_the_last_convolution(
     np.testing.assert_array_equal(initial.parameters[0]["weights"], counted(other)[0]["weights"])
 
 
+def test_a_classifier_for_other_classes_gives_all_but_its_last_layer(tmp_path: Path) -> None:
+    text = "[net]\nwidth=4\nheight=4\n[connected]\noutput=5\n[connected]\noutput={}\nactivation=linear\n[softmax]\n"
+    network, other = (Network.parse(text.format(classes)) for classes in (3, 10))
+    save_weights(tmp_path / "other.weights", other, counted(other))
+    drawn = drawn_for(network)
+    initial = load_start(tmp_path / "other.weights", network, drawn)
+    assert (initial.taken, initial.layers) == (1, 2)
+    np.testing.assert_array_equal(initial.parameters[0]["weights"], counted(other)[0]["weights"])
+    np.testing.assert_array_equal(initial.parameters[1]["weights"], drawn[1]["weights"])
+
+
 def test_a_file_cut_inside_a_layer_is_refused(tmp_path: Path) -> None:
     network = Network.parse(tiny_cfg(False), "net.cfg")
     save_weights(tmp_path / "a.weights", network, counted(network))

@@ -33,6 +33,23 @@ def test_the_float_twin_gives_weights_and_norms(tmp_path: Path) -> None:
     DarknetModel(network).load_parameters(parameters)
 
 
+def test_a_connected_layer_keeps_its_order_in_the_twins_file(tmp_path: Path) -> None:
+    head, end = "[net]\nwidth=4\nheight=4\n", "[connected]\noutput=3\nactivation=linear\n[softmax]\n"
+    twin = Network.parse(head + "[connected]\nbatch_normalize=1\noutput=5\nactivation=relu\n" + end)
+    text = "[connected]\nbinary=1\noutput=5\nactivation=linear\n[batchnorm]\n[activation]\nactivation=hwgq\nbits=2\n"
+    network = Network.parse(head + text + end)
+    rng = np.random.default_rng(0)
+    drawn = tuple(
+        {name: rng.normal(size=shape).astype(np.float32) for name, shape in layer.parameters} for layer in twin.layers
+    )
+    save_weights(tmp_path / "float.weights", twin, drawn)
+    parameters = load_initial(tmp_path / "float.weights", network)
+    for name in ("means", "variances"):
+        np.testing.assert_array_equal(parameters[1][name], drawn[0][name])
+    np.testing.assert_array_equal(parameters[0]["weights"], drawn[0]["weights"])
+    np.testing.assert_array_equal(parameters[3]["weights"], drawn[1]["weights"])
+
+
 def test_its_own_weights_are_taken_as_they_are(tmp_path: Path) -> None:
     network = Network.parse(tiny_cfg(True), "ifq.cfg")
     parameters = DarknetModel(network).parameters_of_layers()

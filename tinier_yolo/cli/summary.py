@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
 
 def table(network: Network, layers: Sequence[Row] | None = None) -> Iterator[str]:
     """The lines of the table; ``layers`` are its rows, if they are not those of the cfg."""
-    from tinier_yolo.darknet.layers import Convolutional
+    import math
+
+    from tinier_yolo.darknet.layers import Connected, Convolutional
     from tinier_yolo.ifq.table import rows
 
     yield f"input {network.input}, output {network.output}, stride {network.stride}"
@@ -76,11 +78,9 @@ def table(network: Network, layers: Sequence[Row] | None = None) -> Iterator[str
     totals = (sum(getattr(row, name) for row in layers) for name in ("parameters", "size", "macs"))
     yield _line("", "total", "", "", "", *map(_grouped, totals))
     yield ""
-    weights = sum(
-        dict(layer.parameters)["weights"][0] * layer.weight_shape[1] * layer.size**2
-        for layer in network.layers
-        if isinstance(layer, Convolutional)
-    )
+    # A connected layer is a convolution over the whole map.
+    heads = [layer for layer in network.layers if isinstance(layer, Convolutional | Connected)]
+    weights = sum(math.prod(layer.weight_shape) for layer in heads)
     yield f"convolution weights {weights:,}: {weights * 4 / 1e6:.2f} MB as float32, {-(-weights // 8):,} bytes at 1 bit"
     maps = [row.map_size for row in layers]
     yield f"maps: the largest {max(maps):,} bytes, all {sum(maps):,} bytes"

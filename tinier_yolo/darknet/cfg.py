@@ -102,7 +102,6 @@ KEYS: Mapping[str, Mapping[str, Callable[[str], Value]]] = {
 WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
     "net": frozenset({"angle", "aspect", "B1", "B2", "eps", "label_smooth_eps", "max_crop", "min_crop", "time_steps"}),
     "region": frozenset({"absolute", "background", "bias_match", "log", "max", "sqrt"}),
-    "softmax": frozenset({"groups", "temperature"}),
     "cost": frozenset({"scale", "type"}),
 }
 

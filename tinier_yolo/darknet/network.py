@@ -382,6 +382,13 @@ def _dropout(section: Section, shape: Shape) -> Dropout:
     return Dropout(section, shape, shape, probability)
 
 
+def _softmax(section: Section, shape: Shape) -> Softmax:
+    for key in ("groups", "temperature"):
+        if section.number(key, 1) != 1:
+            raise section.error("another value than 1 is not supported", key, found=section.number(key, 1))
+    return Softmax(section, shape, shape)
+
+
 _CREATORS: Mapping[str, Callable[[Section, Shape], Layer]] = {
     "convolutional": _convolutional,
     "maxpool": _maxpool,
@@ -391,6 +398,6 @@ _CREATORS: Mapping[str, Callable[[Section, Shape], Layer]] = {
     "connected": _connected,
     "dropout": _dropout,
     "avgpool": lambda section, shape: AvgPool(section, shape, Shape(shape.channels, 1, 1)),
-    "softmax": lambda section, shape: Softmax(section, shape, shape),
+    "softmax": _softmax,
     "cost": lambda section, shape: Cost(section, shape, shape),
 }

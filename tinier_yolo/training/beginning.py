@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinier_yolo.darknet.layers import BatchNorm, Convolutional, Region
+from tinier_yolo.darknet.layers import BatchNorm, Connected, Convolutional, Region
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, parse_arrays, read_header, read_weights
 from tinier_yolo.errors import PathLike, WeightsError
@@ -92,11 +92,14 @@ def _fit(values: int, network: Network, own: Sequence[Group], twin: Sequence[Gro
 
 
 def _is_for_other_classes(rest: int, network: Network, last: Group) -> bool:
-    # Whether so many values are the last convolution with num * (5 + classes) filters for at least one class.
+    # Whether so many values are the last layer for another number of classes, at least one: of a detector a convolution
+    # of num * (5 + classes) filters.
     region, layer = network.layers[-1], network.layers[last[-1][0]]
-    if not isinstance(region, Region) or not isinstance(layer, Convolutional):
+    if not isinstance(layer, Convolutional | Connected):
         return False
-    filters, left = divmod(rest, _values([last]) // layer.filters)
+    filters, left = divmod(rest, _values([last]) // layer.output.channels)
+    if not isinstance(region, Region):
+        return network.is_classifier and left == 0 and filters >= 1
     return left == 0 and filters % len(region.anchors) == 0 and filters >= 6 * len(region.anchors)
 
 
