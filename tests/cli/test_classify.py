@@ -3,11 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.eval.classify.test_benchmark import write_red
+from tests.networks import random_parameters
+from tests.quantization.test_partial import alexnet
 from tests.training.classifiers import write_colours
 from tinier_yolo.cli import main
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.weights import save_weights
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def test_json(images: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", model, "r.png", "--format", "json", *options]) == 0
     (entry,) = json.loads(capsys.readouterr().out)
     assert entry["source"] == "r.png"
-    assert [one["class"] for one in entry["classes"]][0] == "red"
+    assert entry["classes"][0]["class"] == "red"
     assert sum(one["score"] for one in entry["classes"]) == pytest.approx(1, abs=1e-5)
     assert len(entry["classes"]) == 3
 
@@ -58,3 +63,16 @@ def test_a_detector_is_refused(images: list[str], root: Path, capsys: pytest.Cap
     assert "not a classifier (expected [softmax] or [cost] last, found [region])" in capsys.readouterr().err
     assert main(["classify", images[0], "r.png"]) == 2
     assert "weights without their cfg" in capsys.readouterr().err
+
+
+def test_a_binary_classifier_becomes_a_program(
+    images: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "b.cfg").write_text(alexnet(first=1, last=1))
+    network = Network.load(tmp_path / "b.cfg")
+    save_weights(tmp_path / "b.weights", network, random_parameters(network, np.random.default_rng(0)))
+    assert main(["convert", "b.cfg", "b.weights", "-o", "b.ifq"]) == 0
+    assert main(["classify", "b.weights", "r.png", "--cfg", "b.cfg", "--top", "1"]) == 0
+    capsys.readouterr()
+    assert main(["classify", "b.ifq", "r.png", "--top", "8"]) == 0
+    assert capsys.readouterr().out.count("class ") == 8

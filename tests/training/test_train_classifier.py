@@ -6,11 +6,17 @@ from typing import Any
 import pytest
 
 from tests.training.classifiers import tiny_classifier, write_colours
-from tests.training.test_train import arguments, read_columns
+from tests.training.test_train import arguments as detector_arguments
+from tests.training.test_train import read_columns
 from tinier_yolo.cli import main
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import load_weights
 from tinier_yolo.training.train import Run
+
+
+def arguments(cfg: Path, data: Path, out: Path, *more: str) -> list[str]:
+    """As for detectors, but with PyTorch's own layers, which need not be compiled."""
+    return [*detector_arguments(cfg, data, out), "--no-fused", *more]
 
 
 @pytest.fixture(scope="session")

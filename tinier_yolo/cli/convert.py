@@ -12,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cfg", metavar="CFG", help="the network: binary convolutions, quantised maps")
     parser.add_argument("weights", metavar="WEIGHTS", help="its trained .weights")
     parser.add_argument("-o", "--output", metavar="MODEL.ifq", required=True, help="the program to write")
-    parser.add_argument("--names", metavar="FILE", help="class names, one a line (default: face, for one class)")
+    parser.add_argument(
+        "--names", metavar="FILE", help="class names, one a line (default: face; numbers of a classifier)"
+    )
     parser.add_argument(
         "--fraction-bits",
         type=int,
@@ -44,7 +46,11 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.fraction_bits <= 30:
         raise UsageError("bad number of fraction bits", expected="0..30", found=args.fraction_bits)
     network = Network.load(cfg_file(args.cfg))
-    names = load_names(args.names) if args.names else ("face",)
+    names: tuple[str, ...] = ("face",)
+    if args.names:
+        names = load_names(args.names)
+    elif network.is_classifier:
+        names = tuple(f"class {number}" for number in range(network.classes))
     data = read_weights(args.weights)
     parameters = parse_weights(data, network, args.weights)
     provenance = {

@@ -119,6 +119,12 @@ def _estimate(files: Sequence[Path], shrink: Callable[[Image], Image]) -> float:
 
 
 def _free_memory() -> float:
+    """Bytes that can be had without swapping: on Linux what the system calls available, caches among it."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):
+        pass
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):  # a system that does not say
