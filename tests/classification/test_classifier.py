@@ -72,7 +72,7 @@ def test_a_float_classifier_says_what_its_layers_say(tmp_path: Path, text: str) 
     ("text", "names", "problem"),
     [
         (FLOAT, ("a",), "names and the cfg's classes differ (expected 4, found 1)"),
-        (FLOAT.replace("[softmax]", ""), None, "line 19, [connected]: not a classifier"),
+        (FLOAT.replace("[softmax]", ""), None, "line 18, [connected]: not a classifier"),
         (MEAN.replace("[avgpool]", ""), None, "the map of a classifier has one cell"),
         (FLOAT.replace("width=8", "width=8\nchannels=1"), None, "not a network for RGB images"),
     ],

@@ -35,7 +35,7 @@ def test_alexnet_is_seven_substructures_the_first_and_the_last_not_quantised(roo
     assert parts[5][2] == ["connected", "batchnorm", "activation"]
     assert parts[6][2] == ["connected", "batchnorm", "activation", "connected"]
     assert network.layers[0].output == (96, 55, 55)
-    with pytest.raises(ConversionError, match=r"line 19, \[convolutional\]: not a quantised substructure"):
+    with pytest.raises(ConversionError, match=r"line 21, \[convolutional\]: not a quantised substructure"):
         integer_chain(network)
 
 

@@ -21,7 +21,7 @@ def write_red(folder: Path) -> list[str]:
     """A classifier that tells the colours of :func:`write_colours` apart."""
     (folder / "red.cfg").write_text(RED)
     network = Network.load(folder / "red.cfg")
-    weights = np.array([[-40, 0, 40], [40, -10, -40], [10, 10, -8]], np.float32).reshape(3, 3, 1, 1)
+    weights = np.array([[-40, 0, 40], [40, -60, -20], [0, 20, 0]], np.float32).reshape(3, 3, 1, 1)
     biases = np.array([0, 0, 0], np.float32)
     save_weights(folder / "red.weights", network, ({"weights": weights, "biases": biases}, {}, {}))
     return ["--model", str(folder / "red.weights"), "--cfg", str(folder / "red.cfg")]
