@@ -16,7 +16,7 @@ from tinier_yolo.bulk.local import cores, in_threads
 from tinier_yolo.classification.classifier import Classifier, softmax
 from tinier_yolo.datasets.classes import ClassImages, load_class_data
 from tinier_yolo.datasets.labels import load_names
-from tinier_yolo.errors import DataError, MediaError, UsageError
+from tinier_yolo.errors import DataError, MediaError, UsageError, printable
 from tinier_yolo.eval.benchmarks import Request
 from tinier_yolo.eval.classify.protocol import confusion, rank_of, top_share
 from tinier_yolo.eval.report import Source, write_csv, write_json
@@ -167,7 +167,9 @@ def _result(
     class_ids = images.class_ids[good]
     model = Path(request.needed("model"))
     details = {"model": model.name, "size": list(classifier.size), "arithmetic": classifier.arithmetic}
-    missing = tuple(str(images.images[number]) for number, result in enumerate(found) if isinstance(result, MediaError))
+    missing = tuple(
+        printable(str(images.images[number])) for number, result in enumerate(found) if isinstance(result, MediaError)
+    )
     milliseconds = round(1e3 * float(np.median([result.seconds for result in read])), 3)
     source = Source(request.name or model.stem, missing, details, milliseconds)
     return ClassifyResult(
@@ -198,7 +200,7 @@ def _write(out: Path, result: ClassifyResult, images: ClassImages, found: Sequen
         out / "images.csv",
         ("image", "class", "found", "score", "rank"),
         [
-            (path, names[class_id], names[one.best], f"{one.score:.6f}", one.rank)
+            (printable(str(path)), names[class_id], names[one.best], f"{one.score:.6f}", one.rank)
             for path, class_id, one in zip(images.images, images.class_ids.tolist(), found, strict=True)
             if isinstance(one, Classified)
         ],

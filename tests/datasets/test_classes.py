@@ -132,3 +132,10 @@ def test_folders_that_do_not_fit(tmp_path: Path) -> None:
         data.load_valid()
     with pytest.raises(DataError, match="no images in the folders"):
         load_class_images(tmp_path / "empty", ("cat", "dog"))
+
+
+def test_hidden_folders_are_no_classes_and_any_name_can_be_told(tmp_path: Path) -> None:
+    images(tmp_path, "train/dog/1.jpg", "train/.cache/2.jpg", "train/a\udcffb/3.jpg")
+    data = load_class_data(tmp_path)
+    assert data.class_names == ("a\\udcffb", "dog")
+    assert data.load_train().class_ids.tolist() == [0, 1]

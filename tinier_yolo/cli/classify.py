@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         if args.format == "text":
             print(_line(source.label, found), flush=True)
     if args.format == "json":
-        print(json.dumps(done, ensure_ascii=False, indent=2))
+        print(json.dumps(done, indent=2))
     for problem in problems:
         print(f"tinier-yolo: {problem}", file=sys.stderr)
     if not done:

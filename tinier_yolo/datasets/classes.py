@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.datasets.labels import MAX_PROBLEMS, class_count, load_names, locate_file, read_options
 from tinier_yolo.datasets.paths import is_file, read_image_list
-from tinier_yolo.errors import DataError, PathLike
+from tinier_yolo.errors import DataError, PathLike, printable
 
 _KEYS = ("classes", "train", "valid", "labels", "names", "top")
 #: The folders of a data folder whose images are for validation, by preference.
@@ -180,12 +180,15 @@ def _folder_data(path: Path) -> ClassData:
     if not names:
         raise DataError("not a folder of classes", path=path, expected="train/CLASS/IMAGE.jpg, or a .data file")
     valid = next((path / name for name in _VALID_FOLDERS if (path / name).is_dir()), None)
-    return ClassData(path, names, names, train, valid, min(TOP, len(names)))
+    # A folder may have any bytes for its name; what people read are characters.
+    told = tuple(printable(name) for name in names)
+    return ClassData(path, told, names, train, valid, min(TOP, len(names)))
 
 
 def _subfolders(path: Path) -> tuple[str, ...]:
     try:
-        return tuple(sorted(entry.name for entry in os.scandir(path) if entry.is_dir()))
+        shown = (entry for entry in os.scandir(path) if not entry.name.startswith("."))
+        return tuple(sorted(entry.name for entry in shown if entry.is_dir()))
     except OSError as error:
         raise DataError("cannot read the folder", path=path, found=error.strerror) from error
 
