@@ -211,7 +211,7 @@ def _apply(layer: Layer, arrays: dict[str, Float64], values: Float64) -> Float64
         case Activation():
             return _activated(layer.activation, values)
         case AvgPool():
-            return values.mean(axis=(1, 2), keepdims=True)
+            return np.asarray(values.mean(axis=(1, 2), keepdims=True))
         case _:
             raise refusal(layer, "no float64 form of this layer")
 
@@ -245,9 +245,9 @@ def _activated(name: str, values: Float64) -> Float64:
         case "linear":
             return values
         case "relu":
-            return np.maximum(values, 0)
+            return np.asarray(np.maximum(values, 0))
         case "leaky":
-            return np.where(values < 0, LEAKY_SLOPE * values, values)
+            return np.asarray(np.where(values < 0, LEAKY_SLOPE * values, values))
         case "logistic":
             return np.asarray(1 / (1 + np.exp(-values)))
     raise AssertionError(name)

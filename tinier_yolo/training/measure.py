@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +60,17 @@ def validate(model: DarknetModel, images: ValidationSet | Sequence[Batch], devic
     return means(validation_sums(model, images, device, measure))
 
 
+class Batches(Protocol):
+    """Batches by their numbers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
 def validation_sums(
     model: DarknetModel,
-    images: Sequence[Any],
+    images: Batches,
     device: torch.device,
     measure: Callable[[Tensor, Any], Mapping[str, float]],
 ) -> Counter[str]:

@@ -54,20 +54,32 @@ class AnyFeed(Protocol):
 
 
 class Task(Protocol):
-    """What differs.
+    """What differs."""
 
-    Attributes:
-        training_columns, validation_columns: of the CSV files; the first is ``iteration``.
-        shares: of them, what is drawn from 0 to 1, and its colours.
-        unit: what these are shares of.
-        merit: the validation column by which the better of two networks is known, and whether more is better.
-    """
+    @property
+    def training_columns(self) -> Sequence[str]:
+        """Of the CSV file; the first is ``iteration``."""
+        ...
 
-    training_columns: Sequence[str]
-    validation_columns: Sequence[str]
-    shares: Mapping[str, str]
-    unit: str
-    merit: tuple[str, bool]
+    @property
+    def validation_columns(self) -> Sequence[str]:
+        """Of the CSV file; the first is ``iteration``."""
+        ...
+
+    @property
+    def shares(self) -> Mapping[str, str]:
+        """The columns that are drawn from 0 to 1, and their colours."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What these are shares of."""
+        ...
+
+    @property
+    def merit(self) -> tuple[str, bool]:
+        """The validation column by which the better of two networks is known, and whether more is better."""
+        ...
 
     def load_feed(self, options: TrainingOptions, processes: Processes) -> AnyFeed:
         """The images of the run.
