@@ -64,16 +64,16 @@ def test_a_search_that_is_interrupted_goes_on(base: list[str], capsys: Run, monk
     options = [*base, "--method", "goyal", "--metric", "ap", "--images", "1", "-o"]
     assert main([*options, "whole.ifq"]) == 0
     whole = capsys.readouterr().out
-    measure, calls = calibration.DetectionTrials.measure, 0
+    measure, calls = calibration.Trials.measure, 0
 
-    def interrupted(self: calibration.DetectionTrials, bits: object) -> float:
+    def interrupted(self: calibration.Trials, bits: object) -> float:
         nonlocal calls
         calls += 1
         if calls == 30:
             raise KeyboardInterrupt
         return measure(self, bits)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(calibration.DetectionTrials, "measure", interrupted)
+    monkeypatch.setattr(calibration.Trials, "measure", interrupted)
     assert main([*options, "again.ifq"]) == 130
     assert Path("again.ifq.search.json").exists()
     capsys.readouterr()
