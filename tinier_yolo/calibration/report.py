@@ -212,10 +212,8 @@ def make_report(
 
 def _row(trials: Trials, number: int, layer: FixedPointLayer) -> LayerRow:
     folded, statistics, formats = trials.builder.layers[number], trials.builder.statistics[number], layer.formats
-    convolution, pool = layer.convolution, layer.pool
-    name = f"{convolution.size}x{convolution.size}/{convolution.stride} {convolution.filters} {convolution.activation}"
     return LayerRow(
-        f"{name}{', pool' if pool else ''}",
+        folded.part.name,
         str(formats.weights),
         str(formats.biases),
         str(formats.maps),

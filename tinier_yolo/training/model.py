@@ -108,6 +108,9 @@ class DarknetModel(nn.Module):
     convolution is one operation (:mod:`tinier_yolo.training.fused`) where it can be, unless ``fused`` is False.
     """
 
+    #: Whether the statistics of its batch norms are estimated anew at the end of a run.
+    estimates_norms = True
+
     def __init__(self, network: Network, fused: bool = True) -> None:
         super().__init__()
         self.network, self.fused = network, fused

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ def test_the_network_computes_the_same_and_its_channels_are_alike() -> None:
     equal = equalize(network)
     exact, found = (float_maps(own, image)[-1] for own in (network, equal))
     assert np.allclose(exact, found, rtol=1e-3, atol=1e-4 * np.abs(exact).max())
-    for layer, reader in zip(equal, equal[1:], strict=False):
+    for layer, reader in itertools.pairwise(equal):
         made = np.sqrt(np.square(layer.weights).mean(axis=(1, 2, 3)))
         read = np.sqrt(np.square(reader.weights).mean(axis=(0, 2, 3)))
         assert np.allclose(made, read, rtol=0.02)

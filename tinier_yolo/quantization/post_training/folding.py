@@ -22,7 +22,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 #: A byte of the image stands for q / 256 in a fixed-point program and means q / 255.
-_IMAGE_SCALE = 256 / 255
+IMAGE_SCALE = 256 / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ def fold(network: Network, parameters: Parameters) -> tuple[FoldedLayer, ...]:
         if not (np.isfinite(weights).all() and np.isfinite(biases).all()):
             place = f"layer {part.start} [convolutional]"
             raise WeightsError("the weights give numbers that are not finite", path=network.path, place=place)
-        layers.append(FoldedLayer(part, weights * (_IMAGE_SCALE if number == 0 else 1), biases))
+        layers.append(FoldedLayer(part, weights * (IMAGE_SCALE if number == 0 else 1), biases))
     return tuple(layers)
 
 
