@@ -109,7 +109,7 @@ class FoundFaces:
         """The metric of output maps as :func:`tinier_yolo.detection.region.decode` takes them."""
         ready = iter(outputs)
         names = tuple(str(number) for number in range(self.network.region.classes))
-        detector = Detector(_Made(ready), self.network, names, fraction_bits)
+        detector = Detector(Made(ready), self.network, names, fraction_bits)
         results = [
             self._result(str(number), detector, prepared, image)
             for number, (prepared, image) in enumerate(zip(self.prepared, self.labelled, strict=True))
@@ -125,12 +125,13 @@ class FoundFaces:
         return ImageResult(name, match(found.boxes, found.scores, image.faces, image.ignored), heights, scale)
 
 
-class _Made:
+class Made:
     """An engine whose maps were made before."""
 
     def __init__(self, outputs: Any) -> None:
         self._outputs = outputs
 
     def run(self, _image: NDArray[np.uint8], /) -> NDArray[Any]:
+        """The next map, whatever the image is."""
         made: NDArray[Any] = next(self._outputs)
         return made

@@ -114,14 +114,21 @@ def lin(
     return measure(trials, "lin", layer_bits(fitting[-1] if fitting else swept[0]), notify)
 
 
-def curve(trials: Trials, sizes: Sequence[LayerSize], kappa: float, objective: str, notify: Notify) -> list[Point]:
-    """Both sweeps, from 3 to 10 bits a weight: accuracy over size for uniform and for allocated bits."""
+def curve(
+    trials: Trials,
+    sizes: Sequence[LayerSize],
+    kappa: float,
+    objective: str,
+    notify: Notify,
+    bits: Sequence[int] = range(3, 11),
+) -> list[Point]:
+    """Accuracy over size: uniform bits, and the allocations whose weights take as much or less, about two a bit."""
     layers, rho = len(sizes), objective_costs(sizes, objective)
-    points = [measure(trials, "uniform", layer_bits([number] * layers), notify) for number in range(3, 11)]
-    low, high = (costs(sizes, layer_bits([number] * layers)).weights for number in (2, 10))
+    points = [measure(trials, "uniform", layer_bits([number] * layers), notify) for number in bits]
+    low, high = (costs(sizes, layer_bits([number] * layers)).weights for number in (min(bits) - 1, max(bits)))
     swept = [layer_bits(own) for own in allocations(rho, kappa)]
     swept = [own for own in swept if low < costs(sizes, own).weights <= high]
-    chosen = swept[:: max(1, len(swept) // 12)]
+    chosen = swept[:: max(1, len(swept) // (2 * len(bits)))]
     return points + [measure(trials, "lin", own, notify) for own in chosen]
 
 

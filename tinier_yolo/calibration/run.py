@@ -214,7 +214,7 @@ def quantize(options: Options) -> tuple[FixedPointProgram, Report]:
         point = run.searched(options.budget)
     budgets: dict[float, Point] = {}
     if options.report and options.method == "goyal":
-        budgets = {budget: run.searched(budget) for budget in sorted(f * options.budget for f in BUDGET_FACTORS)}
+        budgets = {budget: run.searched(budget) for budget in _further_budgets(options.budget)}
     elif options.report and kappa is not None:
         curve(run.trials, run.sizes, kappa, options.objective, run.note)
     report = make_report(run.trials, run.sizes, point, run.points, run.float_metric, run.facts(kappa))
@@ -238,7 +238,7 @@ def _prepare(options: Options) -> Run:
     images = load_images(network, options.data, options.images, options.metric)
     engine = FloatEngine(network, parameters, threads=cores())
     outputs = [engine.run(image) for image in progress(images.pixels, len(images.pixels), "float")]
-    trials = Trials(_builder(folded, images, options.how_rounded), images, outputs)
+    trials = Trials(make_builder(folded, images, options.how_rounded), images, outputs)
     digest = hashlib.sha256(data + network.text.encode())
     chosen = {key: value for key, value in asdict(options).items() if key not in ("output", "report", "cfg", "weights")}
     digest.update(json.dumps(chosen, sort_keys=True).encode())
@@ -248,7 +248,12 @@ def _prepare(options: Options) -> Run:
     return Run(options, trials, sizes, wanted, digest.hexdigest(), processor_start=start)
 
 
-def _builder(folded: tuple[FoldedLayer, ...], images: CalibrationImages, rounding: str) -> Builder:
+def _further_budgets(budget: float) -> list[float]:
+    return sorted({round(factor * budget, 9) for factor in BUDGET_FACTORS if 0 < factor * budget < 1})
+
+
+def make_builder(folded: tuple[FoldedLayer, ...], images: CalibrationImages, rounding: str) -> Builder:
+    """What makes integer layers of a float network: formats from some images, weights rounded in one of ROUNDINGS."""
     pixels = images.pixels
     if rounding == "compensated":
         folded = equalize(folded)
