@@ -1,9 +1,11 @@
-"""Tables 1, 3 and 4 of IFQ-Net from the cfg of an AlexNet, the paper's figures beside ours. Nothing is trained.
+"""The tables of IFQ-Net, the paper's figures beside ours: 1, 3 and 4 from the cfg of an AlexNet, 2 from trained models.
 
 Table 1 divides the network into substructures, Table 3 tells the bits of each layer, Table 4 the size of the model and
-of the largest map. The accuracies of Table 4 are ImageNet's and are not made here.
+of the largest map. The accuracies of Table 4 are ImageNet's and are not made here. Table 2 compares the two ways of
+conversion; it is printed where models are named, networks of one kind with k = 2, 3 or 4.
 
     python scripts/ifq_tables.py [--cfg cfg/ifq-alexnet.cfg] [--json tables.json]
+        [--model CFG WEIGHTS]... [--data DATA] [--metric ap] [--images 100]
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from scripts.figure4 import Subject  # noqa: E402
 from tinier_yolo.darknet.layers import Activation, Connected, Convolutional, Layer  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
 from tinier_yolo.errors import TinierYoloError, UsageError  # noqa: E402
@@ -44,6 +47,16 @@ PAPER_LIN = {
 PAPER_IFQ = {"conv1": ("9", "8"), **dict.fromkeys(("conv2", "conv3", "conv4", "conv5", "FC6", "FC7"), ("1", "k"))}
 #: Table 4: Mbit of the model without FC8 and of the largest map, for Lin et al. and by k.
 PAPER_SIZES = {"Lin, g = 9": (127.3, 10.8), "Lin, g = 10": (128.5, 12.0), "k = 2": (58.8, 0.6), "k = 4": (58.8, 1.1)}
+
+#: Table 2: top-1 on ImageNet by conversion, for k = 2, 3, 4.
+PAPER_TABLE_2 = {
+    "float": (0.5214, 0.5301, 0.5471),
+    "separated, m = 12": (0.5206, 0.5296, 0.5470),
+    "separated, m = 10": (0.5168, 0.5292, 0.5443),
+    "separated, m = 9": (0.5073, 0.5230, 0.5385),
+    "separated, m = 8": (0.4585, 0.4678, 0.5105),
+    "integrated": (0.5214, 0.5301, 0.5471),
+}
 
 Weighted = Convolutional | Connected
 
@@ -87,13 +100,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cfg", default=str(ROOT / "cfg" / "ifq-alexnet.cfg"), help="the network")
     parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+    models = parser.add_argument_group("Table 2")
+    models.add_argument("--model", nargs=2, action="append", metavar=("CFG", "WEIGHTS"), default=[], help="a network")
+    models.add_argument("--data", help="a .data file: images of its valid list")
+    models.add_argument("--metric", default="ap", help="as of tinier-yolo quantize (default ap)")
+    models.add_argument("--images", type=int, default=100, help="how many, evenly spread (default 100)")
     args = parser.parse_args(argv)
     try:
+        if args.model and not args.data:
+            raise UsageError("Table 2 needs images", expected="--data DATA")
         networks = {k: with_bits(Network.load(args.cfg), k) for k in (2, 4)}
         sizes = [table_4(network, k) for k, network in networks.items()]
         print("\n".join(markdown(networks[2], sizes)))
+        measured = {}
+        if args.model:
+            subjects = [Subject.load(*files, args.data, args.images, args.metric) for files in args.model]
+            measured = {quantizer_bits(own.network): table_2(own) for own in subjects}
+            print("\n".join(markdown_2(measured, f"{args.metric}, {len(subjects[0].images.pixels)} images")))
         if args.json:
             content = {
+                "conversions": measured,
                 "substructures": [_names(part, networks[2]) for part in divide(networks[2])],
                 "bits": [asdict(row) for row in table_3(networks[2])],
                 "sizes": [asdict(own) | {"model": own.model} for own in sizes],
@@ -109,6 +135,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 def with_bits(network: Network, bits: int) -> Network:
     """The same network whose quantisers have k = ``bits``."""
     return Network.parse(re.sub(r"(?m)^bits=\d+", f"bits={bits}", network.text), network.path)
+
+
+def quantizer_bits(network: Network) -> int:
+    """k: the bits of its quantised maps.
+
+    Raises:
+        UsageError: it has none, or of several sizes.
+    """
+    found = {part.quantizer.bits for part in divide(network) if part.quantizer}
+    if len(found) != 1:
+        problem = "Table 2 is about networks whose maps all have k bits"
+        raise UsageError(problem, path=network.path, found=sorted(found) or "no quantised map")
+    return found.pop()
+
+
+def table_2(subject: Subject) -> dict[str, float]:
+    """The metric of a network by its conversion, the rows of Table 2: every substructure separated, the last too."""
+    parts = len(divide(subject.network))
+    rows = {"float": subject.measure_float()}
+    for name in PAPER_TABLE_2:
+        if name.startswith("separated"):
+            m = int(name.rpartition(" ")[2])
+            rows[name] = subject.measure(separated_m=dict.fromkeys(range(parts), m))
+    return {**rows, "integrated": subject.measure()}
+
+
+def markdown_2(measured: Mapping[int, Mapping[str, float]], what: str) -> Iterator[str]:
+    """The lines of Table 2; ``measured`` has the rows of each k."""
+    yield ""
+    yield f"Table 2: {what}; beside them the paper's, top-1 of AlexNet on ImageNet"
+    yield ""
+    yield "| | " + " | ".join(f"k = {k} | paper" for k in sorted(measured)) + " |"
+    yield "|---" * (1 + 2 * len(measured)) + "|"
+    for name, paper in PAPER_TABLE_2.items():
+        theirs = dict(zip((2, 3, 4), paper, strict=True))
+        cells = (f"{measured[k][name]:.4f} | {theirs.get(k, '')}" for k in sorted(measured))
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def table_3(network: Network) -> list[LayerBits]:

@@ -57,6 +57,18 @@ def test_the_program_is_that_of_the_library(folder: Path) -> None:
     assert program.to_bytes() == expected.to_bytes()
 
 
+def test_separated_conversion_is_told_in_the_program(folder: Path, capsys: Run) -> None:
+    assert main(["convert", "a.cfg", "a.weights", "-o", "a.ifq", "--separated", "8"]) == 0
+    network, program = Network.load("a.cfg"), Program.load("a.ifq")
+    parameters = random_parameters(network, np.random.default_rng(0))
+    expected = convert(
+        network, parameters, provenance=program.provenance, separated_m=dict.fromkeys(range(3), 8)
+    ).program
+    assert program.to_bytes() == expected.to_bytes()
+    assert program.provenance["separated"] == "m = 8"
+    assert not np.array_equal(program.layers[0].thresholds, convert(network, parameters).program.layers[0].thresholds)
+
+
 def refused(arguments: list[str], capsys: Run) -> str:
     before = {path: path.read_bytes() for path in Path.cwd().rglob("*") if path.is_file()}
     assert main(["convert", *arguments]) == 2
@@ -77,6 +89,9 @@ def test_bad_input_is_refused_in_one_line(folder: Path, root: Path, capsys: Run)
     assert "empty.weights" in refused(["a.cfg", "empty.weights", *output], capsys)
     assert "expected a name that ends in .ifq" in refused(["a.cfg", "a.weights", "-o", "a.weights"], capsys)
     assert "fraction bits" in refused(["a.cfg", "a.weights", *output, "--fraction-bits", "31"], capsys)
+    assert "bad m of --separated (expected 1..30, found 0)" in (
+        refused(["a.cfg", "a.weights", *output, "--separated", "0"], capsys)
+    )
     assert "cannot write" in refused(["a.cfg", "a.weights", "-o", "names/a.ifq"], capsys)
     Path("two").write_text("face\nhand\n")
     assert "expected 1, found 2" in refused(["a.cfg", "a.weights", *output, "--names", "two"], capsys)

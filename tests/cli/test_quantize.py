@@ -64,16 +64,16 @@ def test_a_search_that_is_interrupted_goes_on(base: list[str], capsys: Run, monk
     options = [*base, "--method", "goyal", "--metric", "ap", "--images", "1", "-o"]
     assert main([*options, "whole.ifq"]) == 0
     whole = capsys.readouterr().out
-    measure, calls = calibration.DetectionTrials.measure, 0
+    measure, calls = calibration.Trials.measure, 0
 
-    def interrupted(self: calibration.DetectionTrials, bits: object) -> float:
+    def interrupted(self: calibration.Trials, bits: object) -> float:
         nonlocal calls
         calls += 1
-        if calls == 30:
+        if calls == 12:
             raise KeyboardInterrupt
         return measure(self, bits)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(calibration.DetectionTrials, "measure", interrupted)
+    monkeypatch.setattr(calibration.Trials, "measure", interrupted)
     assert main([*options, "again.ifq"]) == 130
     assert Path("again.ifq.search.json").exists()
     capsys.readouterr()
@@ -82,9 +82,35 @@ def test_a_search_that_is_interrupted_goes_on(base: list[str], capsys: Run, monk
     assert "going on after" in captured.err
     assert not Path("again.ifq.search.json").exists()
     assert Path("again.ifq").read_bytes() == Path("whole.ifq").read_bytes()
-    assert captured.out.replace("again", "whole") == whole
+    said = [text.replace("again", "whole").splitlines() for text in (captured.out, whole)]
+    assert [line for line in said[0] if " trials, " not in line] == [
+        line for line in said[1] if " trials, " not in line
+    ]
     memory = whole.partition("of all_8_bit: memory ")[2].partition("%")[0]
     assert float(memory) < 90
+
+
+def test_the_report_of_a_search_has_the_costs_over_the_budget(base: list[str], capsys: Run) -> None:
+    options = ["--method", "goyal", "--metric", "ap", "--images", "2", "--budget", "0.02", "--report", "out"]
+    assert main([*base, *options, "-o", "red.ifq"]) == 0
+    report = json.loads(Path("out/quantize.json").read_text())
+    assert [row["budget"] for row in report["budgets"]] == [0.01, 0.02, 0.04, 0.06]
+    assert report["rounding"] == "compensated"
+    memory = [row["memory"] + row["multiplications"] for row in report["budgets"]]
+    assert memory[1:] == sorted(memory[1:], reverse=True)
+    assert all(row["metric"] >= report["metric_float"] * (1 - row["budget"]) for row in report["budgets"])
+    assert report["memory_of_all_8_bit"] == report["budgets"][1]["memory"]
+    for name in ("budgets.csv", "budgets.png", "layers.csv", "sqnr.png"):
+        assert Path("out", name).stat().st_size > 100
+    assert "multiplications\n" in capsys.readouterr().out
+    assert not Path("red.ifq.search.json").exists()
+
+
+def test_compensated_rounding_is_a_choice_of_any_method(base: list[str]) -> None:
+    for name, options in (("nearest", []), ("compensated", ["--rounding", "compensated"])):
+        assert main([*base, "--method", "uniform", "--bits", "3", *options, "-o", f"{name}.ifq"]) == 0
+    first, second = (FixedPointProgram.load(f"{name}.ifq") for name in ("nearest", "compensated"))
+    assert any(not np.array_equal(a.weights, b.weights) for a, b in zip(first.layers, second.layers, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -96,6 +122,7 @@ def test_a_search_that_is_interrupted_goes_on(base: list[str], capsys: Run, monk
         (["--method", "lin", "--kappa", "-1"], "bad kappa"),
         (["--method", "lin", "--kappa", "nan"], "bad kappa"),
         (["--method", "uniform", "--budget", "1"], "bad budget"),
+        (["--method", "uniform", "--metric", "top9"], "no such metric (expected rate or ap, found top9)"),
         (["--method", "uniform", "--size", "100"], "not a multiple of the network's stride"),
     ],
 )

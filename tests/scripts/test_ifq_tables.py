@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.ifq_tables import PAPER_IFQ, main, table_3, with_bits
+from scripts.ifq_tables import PAPER_IFQ, PAPER_TABLE_2, main, table_3, with_bits
+from tests import fixed_point_detector, small_ifq
 from tinier_yolo.darknet.network import Network
 
 Run = pytest.CaptureFixture[str]
@@ -40,7 +41,20 @@ def test_the_sizes_are_those_of_table_4(tmp_path: Path, capsys: Run) -> None:
     assert [own["weights"] for own in sizes] == [weights] * 2
 
 
+def test_table_2_of_a_detector(tmp_path: Path, capsys: Run) -> None:
+    data = fixed_point_detector.write_set(tmp_path, 2)
+    _, weights, cfg = small_ifq.write_model(tmp_path)
+    options = ["--model", str(cfg), str(weights), "--data", data, "--json", str(tmp_path / "tables.json")]
+    assert main(options) == 0
+    rows = json.loads((tmp_path / "tables.json").read_text())["conversions"]["2"]
+    assert list(rows) == ["float", *list(PAPER_TABLE_2)[1:]]
+    assert rows["float"] == rows["integrated"]
+    assert f"| float | {rows['float']:.4f} | 0.5214 |" in capsys.readouterr().out
+
+
 def test_a_bad_cfg_is_one_line(root: Path, capsys: Run) -> None:
+    assert main(["--model", "a.cfg", "a.weights"]) == 2
+    assert capsys.readouterr().err == "ifq_tables: Table 2 needs images (expected --data DATA)\n"
     assert main(["--cfg", "missing.cfg"]) == 2
     assert capsys.readouterr().err == "ifq_tables: missing.cfg: cannot read the cfg (found No such file or directory)\n"
     assert main(["--cfg", str(root / "cfg" / "tinier-yolo-face.cfg")]) == 2

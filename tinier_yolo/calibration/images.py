@@ -2,37 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.darknet.layers import Region
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.datasets.labels import Sample
 from tinier_yolo.defaults import EVALUATION_THRESH, NMS
 from tinier_yolo.detection.detector import Detector, Prepared
 from tinier_yolo.detection.letterbox import Letterbox
-from tinier_yolo.errors import UsageError
-from tinier_yolo.eval.labelled.benchmark import LabelledImage
+from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.eval.labelled.benchmark import LabelledImage, load_set
 from tinier_yolo.eval.labelled.protocol import ImageResult, precision_recall, roc_curve
 from tinier_yolo.eval.matching import match
 from tinier_yolo.media.images import read_image
 
-#: What is measured: the rate of faces found at 0.1 false positives an image, or the average precision.
-METRICS = ("rate", "ap")
+#: What output maps are worth, 0..1: the maps of all images, as the network's last layer gives them, and the fraction
+#: bits m where they are integers in units of 2^-m.
+Metric = Callable[[Sequence[NDArray[Any]], int], float]
 
 
 @dataclass(frozen=True, eq=False)
 class CalibrationImages:
-    """Images, and what is known of them.
+    """Images, and what a network's output maps of them are worth.
 
     Attributes:
         network: the network that they are prepared for.
-        prepared: what it gets of each.
+        pixels: its inputs, uint8 (height, width, 3).
+        metric: the worth of the output maps.
+        metric_name: one of METRICS.
+    """
+
+    network: Network
+    pixels: Sequence[NDArray[np.uint8]]
+    metric: Metric
+    metric_name: str
+
+
+def load_images(network: Network, data: PathLike, count: int, metric: str) -> CalibrationImages:
+    """Images of a .data file's valid list: ``count`` of them, evenly spread over it (or all, if it has fewer).
+
+    Raises:
+        UsageError: no images, or a metric that the network has not.
+        DataError: a bad list.
+        MediaError: an image cannot be read.
+    """
+    if metric not in METRICS:
+        raise UsageError("no such metric", expected=" or ".join(METRICS), found=metric)
+    return METRICS[metric](network, data, count, metric)
+
+
+def spread(total: int, count: int) -> list[int]:
+    """``count`` places of a list of ``total`` entries, evenly spread; all where it has fewer.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if total < 1 or count < 1:
+        raise UsageError("no calibration images", expected="at least 1")
+    return [int(place) for place in np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))]
+
+
+def _detector_images(network: Network, data: PathLike, count: int, metric: str) -> CalibrationImages:
+    if not isinstance(network.layers[-1], Region):
+        problem = f"--metric {metric} is one of detectors"
+        raise UsageError(problem, path=network.path, expected="a network that ends in [region]")
+    samples = list(load_set(data).values())
+    prepared, labelled = [], []
+    size = network.options.width, network.options.height
+    for place in spread(len(samples), count):
+        rgb = read_image(samples[place].image, upright=False)
+        letterbox = Letterbox.fit((rgb.shape[1], rgb.shape[0]), size, network.options.letter_box)
+        prepared.append(Prepared(letterbox, letterbox.apply(rgb)))
+        labelled.append(LabelledImage.of(samples[place], (rgb.shape[1], rgb.shape[0])))
+    worth = FoundFaces(network, tuple(prepared), tuple(labelled), metric)
+    return CalibrationImages(network, [own.pixels for own in prepared], worth, metric)
+
+
+#: What can be measured: the rate of faces found at 0.1 false positives an image, and the average precision.
+METRICS: Mapping[str, Callable[[Network, PathLike, int, str], CalibrationImages]] = {
+    "rate": _detector_images,
+    "ap": _detector_images,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FoundFaces:
+    """A :data:`Metric` of detectors on images with labels.
+
+    Attributes:
+        network: whose output maps are decoded.
+        prepared: what it gets of each image.
         labelled: the faces of each.
-        metric: one of METRICS.
+        metric: ``rate`` or ``ap``.
     """
 
     network: Network
@@ -40,44 +105,11 @@ class CalibrationImages:
     labelled: tuple[LabelledImage, ...]
     metric: str
 
-    @classmethod
-    def load(cls, network: Network, samples: Mapping[str, Sample], count: int, metric: str) -> CalibrationImages:
-        """Read ``count`` images, evenly spread over a set (or all, if it has fewer).
-
-        Raises:
-            UsageError: no images, or a metric that the network has not.
-            MediaError: an image cannot be read.
-        """
-        if metric not in METRICS:
-            raise UsageError("not a metric of a detector", expected=" or ".join(METRICS), found=metric)
-        everything = list(samples.values())
-        if not everything or count < 1:
-            raise UsageError("no calibration images", expected="at least 1")
-        places = np.unique(np.linspace(0, len(everything) - 1, min(count, len(everything))).astype(int))
-        prepared, labelled = [], []
-        size = network.options.width, network.options.height
-        for place in places:
-            rgb = read_image(everything[place].image, upright=False)
-            letterbox = Letterbox.fit((rgb.shape[1], rgb.shape[0]), size, network.options.letter_box)
-            prepared.append(Prepared(letterbox, letterbox.apply(rgb)))
-            labelled.append(LabelledImage.of(everything[place], (rgb.shape[1], rgb.shape[0])))
-        return cls(network, tuple(prepared), tuple(labelled), metric)
-
-    @property
-    def pixels(self) -> list[NDArray[np.uint8]]:
-        """The network's inputs, uint8 (height, width, 3)."""
-        return [prepared.pixels for prepared in self.prepared]
-
-    def score(self, outputs: Sequence[NDArray[Any]], fraction_bits: int = 0) -> float:
-        """The metric, 0..1, of the output maps of all images.
-
-        Args:
-            outputs: as :func:`tinier_yolo.detection.region.decode` takes them.
-            fraction_bits: m of integer maps.
-        """
+    def __call__(self, outputs: Sequence[NDArray[Any]], fraction_bits: int) -> float:
+        """The metric of output maps as :func:`tinier_yolo.detection.region.decode` takes them."""
         ready = iter(outputs)
         names = tuple(str(number) for number in range(self.network.region.classes))
-        detector = Detector(_Made(ready), self.network, names, fraction_bits)
+        detector = Detector(Made(ready), self.network, names, fraction_bits)
         results = [
             self._result(str(number), detector, prepared, image)
             for number, (prepared, image) in enumerate(zip(self.prepared, self.labelled, strict=True))
@@ -93,12 +125,13 @@ class CalibrationImages:
         return ImageResult(name, match(found.boxes, found.scores, image.faces, image.ignored), heights, scale)
 
 
-class _Made:
+class Made:
     """An engine whose maps were made before."""
 
     def __init__(self, outputs: Any) -> None:
         self._outputs = outputs
 
     def run(self, _image: NDArray[np.uint8], /) -> NDArray[Any]:
+        """The next map, whatever the image is."""
         made: NDArray[Any] = next(self._outputs)
         return made

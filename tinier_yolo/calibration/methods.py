@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tinier_yolo.calibration.trials import DetectionTrials
+from tinier_yolo.calibration.trials import Trials
 from tinier_yolo.errors import UsageError
 from tinier_yolo.ifq.fixed_point.number_format import MAX_BITS, MIN_BITS
 from tinier_yolo.quantization.post_training.allocation import allocations, measured_kappa
@@ -41,14 +41,14 @@ def layer_bits(bits: Sequence[int]) -> Bits:
     return tuple(LayerBits(own, KEPT_BITS, KEPT_BITS if number == last else own) for number, own in enumerate(bits))
 
 
-def measure(trials: DetectionTrials, method: str, bits: Bits, notify: Notify) -> Point:
+def measure(trials: Trials, method: str, bits: Bits, notify: Notify) -> Point:
     """Measure bits and tell of it."""
     point = Point(method, bits, trials.measure(bits), trials.output_sqnr)
     notify(point)
     return point
 
 
-def uniform(trials: DetectionTrials, bits: int | None, least: float, notify: Notify) -> Point:
+def uniform(trials: Trials, bits: int | None, least: float, notify: Notify) -> Point:
     """The same bits for all layers; if None, the fewest whose metric is at least ``least``.
 
     Raises:
@@ -63,7 +63,7 @@ def uniform(trials: DetectionTrials, bits: int | None, least: float, notify: Not
     )
 
 
-def kappa_of(trials: DetectionTrials, wanted: str, notify: Notify) -> float:
+def kappa_of(trials: Trials, wanted: str, notify: Notify) -> float:
     """Decibels a bit: a number, ``fit`` (the Gaussian's) or ``measure`` (the network's own, at its output).
 
     Raises:
@@ -87,7 +87,7 @@ def objective_costs(sizes: Sequence[LayerSize], objective: str) -> list[float]:
 
 
 def lin(
-    trials: DetectionTrials,
+    trials: Trials,
     sizes: Sequence[LayerSize],
     kappa: float,
     objective: str,
@@ -115,19 +115,24 @@ def lin(
 
 
 def curve(
-    trials: DetectionTrials, sizes: Sequence[LayerSize], kappa: float, objective: str, notify: Notify
+    trials: Trials,
+    sizes: Sequence[LayerSize],
+    kappa: float,
+    objective: str,
+    notify: Notify,
+    bits: Sequence[int] = range(3, 11),
 ) -> list[Point]:
-    """Both sweeps, from 3 to 10 bits a weight: accuracy over size for uniform and for allocated bits."""
+    """Accuracy over size: uniform bits, and the allocations whose weights take as much or less, about two a bit."""
     layers, rho = len(sizes), objective_costs(sizes, objective)
-    points = [measure(trials, "uniform", layer_bits([number] * layers), notify) for number in range(3, 11)]
-    low, high = (costs(sizes, layer_bits([number] * layers)).weights for number in (2, 10))
+    points = [measure(trials, "uniform", layer_bits([number] * layers), notify) for number in bits]
+    low, high = (costs(sizes, layer_bits([number] * layers)).weights for number in (min(bits) - 1, max(bits)))
     swept = [layer_bits(own) for own in allocations(rho, kappa)]
     swept = [own for own in swept if low < costs(sizes, own).weights <= high]
-    chosen = swept[:: max(1, len(swept) // 12)]
+    chosen = swept[:: max(1, len(swept) // (2 * len(bits)))]
     return points + [measure(trials, "lin", own, notify) for own in chosen]
 
 
-def _first(trials: DetectionTrials, method: str, candidates: Sequence[Bits], least: float, notify: Notify) -> Point:
+def _first(trials: Trials, method: str, candidates: Sequence[Bits], least: float, notify: Notify) -> Point:
     # Bisection over candidates of growing cost, as if the metric grew with it; the last one is tried first.
     found = measure(trials, method, candidates[-1], notify)
     if found.metric < least:

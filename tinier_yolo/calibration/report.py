@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinier_yolo.calibration.methods import Point
-from tinier_yolo.calibration.trials import DetectionTrials
+from tinier_yolo.calibration.trials import Trials
 from tinier_yolo.eval.plots import Line, plot_lines
 from tinier_yolo.eval.report import write_csv, write_json
 from tinier_yolo.ifq.fixed_point.layer import FixedPointLayer
@@ -55,6 +55,7 @@ class Report:
         sizes: of its layers.
         layers: in integers.
         points: everything that was measured.
+        budgets: what searches have found, by the part of the metric that they were allowed to lose.
     """
 
     facts: Mapping[str, Any]
@@ -64,6 +65,7 @@ class Report:
     sizes: tuple[LayerSize, ...]
     layers: tuple[FixedPointLayer, ...]
     points: tuple[Point, ...]
+    budgets: Mapping[float, Point] = field(default_factory=dict)
 
     @property
     def costs(self) -> dict[str, Costs]:
@@ -95,6 +97,7 @@ class Report:
             "formats": formats_json([layer.formats for layer in self.layers]),
             "layers": [asdict(row) for row in self.rows],
             "points": [self._point(point) for point in self.points],
+            "budgets": [self._budget(budget) for budget in sorted(self.budgets)],
         }
 
     def table(self) -> Iterator[str]:
@@ -122,8 +125,23 @@ class Report:
             f"quantized {self.point.metric:.4f} ({loss:+.2%} lost)"
         )
 
+        yield f"{self.facts['trials']} trials, {self.facts['processor_seconds']:.0f} s of processor time"
+        if self.budgets:
+            yield from self._budgets_table()
+
+    def _budgets_table(self) -> Iterator[str]:
+        yield ""
+        form = "{:>7} {:>9} {:>9} {:>16}"
+        yield form.format("budget", "metric", "memory", "multiplications")
+        for budget in sorted(self.budgets):
+            row = self._budget(budget)
+            costs_of_it = f"{row['memory']:.1%}", f"{row['multiplications']:.1%}"
+            yield form.format(f"{budget:.2%}", f"{row['metric']:.4f}", *costs_of_it)
+
     def write(self, folder: Path) -> None:
         """Write ``quantize.json``, ``layers.csv``, ``points.csv``, ``sqnr.png`` and ``curve.png``.
+
+        Where there are several budgets, ``budgets.csv`` and ``budgets.png`` too.
 
         Raises:
             OutputError: a file cannot be written.
@@ -133,7 +151,17 @@ class Report:
         points = [self._point(point) for point in self.points]
         if points:
             write_csv(folder / "points.csv", list(points[0]), [list(point.values()) for point in points])
+        if self.budgets:
+            rows = [self._budget(budget) for budget in sorted(self.budgets)]
+            write_csv(folder / "budgets.csv", list(rows[0]), [list(row.values()) for row in rows])
+            lost = [100 * row["budget"] for row in rows]
+            lines = [Line(name, lost, [100 * row[name] for row in rows]) for name in ("memory", "multiplications")]
+            axes = f"{self.facts['metric']} that may be lost, %", "Of all-8-bit, %"
+            plot_lines(folder / "budgets.png", lines, title="Cost over the budget", axes=axes)
         self._plot(folder)
+
+    def _budget(self, budget: float) -> dict[str, Any]:
+        return {"budget": round(budget, 6), **self._point(self.budgets[budget])}
 
     def _plot(self, folder: Path) -> None:
         layers = np.arange(len(self.rows))
@@ -169,7 +197,7 @@ class Report:
 
 
 def make_report(
-    trials: DetectionTrials,
+    trials: Trials,
     sizes: Sequence[LayerSize],
     point: Point,
     points: Sequence[Point],
@@ -182,12 +210,10 @@ def make_report(
     return Report(facts, point, float_metric, rows, tuple(sizes), layers, tuple(points))
 
 
-def _row(trials: DetectionTrials, number: int, layer: FixedPointLayer) -> LayerRow:
+def _row(trials: Trials, number: int, layer: FixedPointLayer) -> LayerRow:
     folded, statistics, formats = trials.builder.layers[number], trials.builder.statistics[number], layer.formats
-    convolution, pool = layer.convolution, layer.pool
-    name = f"{convolution.size}x{convolution.size}/{convolution.stride} {convolution.filters} {convolution.activation}"
     return LayerRow(
-        f"{name}{', pool' if pool else ''}",
+        folded.part.name,
         str(formats.weights),
         str(formats.biases),
         str(formats.maps),

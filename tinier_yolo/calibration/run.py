@@ -7,35 +7,40 @@ import json
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tinier_yolo import __version__
 from tinier_yolo.bulk.local import cores, progress
-from tinier_yolo.calibration.images import CalibrationImages
+from tinier_yolo.calibration.budgets import STATE_SUFFIX, Searches
+from tinier_yolo.calibration.images import METRICS, CalibrationImages, load_images
 from tinier_yolo.calibration.methods import METHODS, OBJECTIVES, Point, curve, kappa_of, lin, uniform
 from tinier_yolo.calibration.report import Report, bits_text, make_report
-from tinier_yolo.calibration.trials import DetectionTrials
+from tinier_yolo.calibration.trials import Trials
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import parse_weights, read_weights
-from tinier_yolo.errors import DataError, UsageError
-from tinier_yolo.eval.labelled.benchmark import load_set
-from tinier_yolo.files import atomic_write
+from tinier_yolo.errors import UsageError
 from tinier_yolo.ifq.fixed_point.number_format import MAX_BITS, MIN_BITS
 from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
-from tinier_yolo.quantization.post_training.costs import LayerSize, all_8_bit, layer_sizes
-from tinier_yolo.quantization.post_training.folding import fold
-from tinier_yolo.quantization.post_training.formats import Builder, LayerBits
-from tinier_yolo.quantization.post_training.search import SearchState, search
-from tinier_yolo.quantization.post_training.statistics import map_statistics
+from tinier_yolo.output_folder import OutputFolder
+from tinier_yolo.quantization.post_training.costs import LayerSize, layer_sizes
+from tinier_yolo.quantization.post_training.equalization import equalize
+from tinier_yolo.quantization.post_training.folding import FoldedLayer, fold
+from tinier_yolo.quantization.post_training.formats import Builder
+from tinier_yolo.quantization.post_training.rounding import Compensated
+from tinier_yolo.quantization.post_training.search import SearchState, noise_trials
+from tinier_yolo.quantization.post_training.statistics import input_moments, map_statistics
 from tinier_yolo.runtime.float_engine import FloatEngine
 from tinier_yolo.shipped import cfg_file
 
-#: Where a search keeps its state, beside the program that it will make.
-STATE_SUFFIX = ".search.json"
 #: About how many of the images the statistics of the maps are taken from: of each there are thousands of values.
 STATISTICS_IMAGES = 16
+#: How weights are rounded: to the nearest, or each making up for the errors of those before it, in channels of like
+#: sizes.
+ROUNDINGS = ("nearest", "compensated")
+#: With a report, the search goes on for so many times the budget.
+BUDGET_FACTORS = (0.5, 2.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Options:
         images: how many calibration images.
         kappa: decibels a bit: a number, ``fit`` or ``measure``.
         objective: one of OBJECTIVES.
+        rounding: one of ROUNDINGS, or None: to the nearest, but compensated for ``goyal``.
         report: the folder for the report, or None.
         size: (width, height) of the input, or None: the cfg's.
     """
@@ -67,8 +73,14 @@ class Options:
     images: int = 100
     kappa: str = "fit"
     objective: str = "size"
+    rounding: str | None = None
     report: str | None = None
     size: tuple[int, int] | None = None
+
+    @property
+    def how_rounded(self) -> str:
+        """One of ROUNDINGS."""
+        return self.rounding or ("compensated" if self.method == "goyal" else "nearest")
 
     def check(self) -> None:
         """Check what goes together.
@@ -78,7 +90,13 @@ class Options:
         """
         if Path(self.output).suffix != ".ifq":
             raise UsageError("not a name for a program", path=self.output, expected="a name that ends in .ifq")
-        for what, value, known in (("method", self.method, METHODS), ("objective", self.objective, OBJECTIVES)):
+        known_values = (
+            ("method", self.method, METHODS),
+            ("objective", self.objective, OBJECTIVES),
+            ("metric", self.metric, METRICS),
+            ("rounding", self.how_rounded, ROUNDINGS),
+        )
+        for what, value, known in known_values:
             if value not in known:
                 raise UsageError(f"no such {what}", expected=" or ".join(known), found=value)
         if self.bits is not None and not MIN_BITS <= self.bits <= MAX_BITS:
@@ -111,17 +129,63 @@ class Run:
     """
 
     options: Options
-    trials: DetectionTrials
+    trials: Trials
     sizes: tuple[LayerSize, ...]
     float_metric: float
     fingerprint: str
     points: list[Point] = field(default_factory=list)
     start: float = field(default_factory=time.perf_counter)
+    processor_start: float = 0.0
+    searches: Searches = field(init=False)
+
+    def __post_init__(self) -> None:
+        path = Path(f"{self.options.output}{STATE_SUFFIX}")
+        self.searches = Searches(path, self.fingerprint, self.trials, self.sizes, self.float_metric, self._found)
+        if self.options.method == "goyal" and self.searches.read():
+            _say(f"{path}: going on after {sum(len(own.noise) + 1 for own in self.searches.states.values())} trials")
+
+    def _found(self, reached: SearchState) -> None:
+        if reached.passes is None:
+            if len(reached.noise) % 10 == 0:
+                _say(f"goyal: noise of {len(reached.noise)} of {noise_trials(len(self.sizes))} tensors and bits")
+        else:
+            self.note(Point("goyal", reached.bits, reached.metric, self.trials.accepted_sqnr))
+
+    def searched(self, budget: float) -> Point:
+        """The result of Goyal's search.
+
+        Raises:
+            UsageError: no bits stay within the budget.
+        """
+        found = self.searches.run(budget)
+        least = self.float_metric * (1 - budget)
+        if found.metric < least:
+            expected = f"a metric of {least:.4f}"
+            raise UsageError("no bits stay within the budget", expected=expected, found=f"{found.metric:.4f}")
+        metric = self.trials.measure(found.bits)
+        return Point("goyal", found.bits, metric, self.trials.output_sqnr)
+
+    def facts(self, kappa: float | None) -> dict[str, Any]:
+        """What the report says of the run."""
+        options = self.options
+        return {
+            "method": options.method,
+            "metric": options.metric,
+            "images": len(self.trials.images.pixels),
+            "budget": options.budget,
+            "rounding": options.how_rounded,
+            "kappa": None if kappa is None else round(kappa, 4),
+            "objective": options.objective,
+            "fingerprint": self.fingerprint,
+            "trials": self.trials.trials,
+            "seconds": round(time.perf_counter() - self.start, 1),
+            "processor_seconds": round(time.process_time() - self.processor_start, 1),
+        }
 
     def note(self, point: Point) -> None:
         """Keep a point and say what it is."""
         self.points.append(point)
-        images = len(self.trials.images.prepared)
+        images = len(self.trials.images.pixels)
         rate = images * self.trials.trials / max(self.trials.seconds, 1e-9)
         _say(
             f"{point.method}: {self.options.metric} {point.metric:.4f}, SQNR {point.output_sqnr:.1f} dB, "
@@ -136,90 +200,69 @@ def quantize(options: Options) -> tuple[FixedPointProgram, Report]:
         TinierYoloError: bad options, a bad file, a network without a fixed-point form, or a budget that no bits keep.
     """
     options.check()
+    if options.report:
+        OutputFolder(options.report).check()
     run = _prepare(options)
     least = run.float_metric * (1 - options.budget)
-    kappa = kappa_of(run.trials, options.kappa, run.note) if options.method == "lin" or options.report else None
+    kappa = kappa_of(run.trials, options.kappa, run.note) if options.method != "goyal" else None
     if options.method == "uniform":
         point = uniform(run.trials, options.bits, least, run.note)
     elif options.method == "lin":
         assert kappa is not None, "just computed"
         point = lin(run.trials, run.sizes, kappa, options.objective, options.bits, least, run.note)
     else:
-        point = _search(run)
-    if options.report and kappa is not None:
+        point = run.searched(options.budget)
+    budgets: dict[float, Point] = {}
+    if options.report and options.method == "goyal":
+        budgets = {budget: run.searched(budget) for budget in _further_budgets(options.budget)}
+    elif options.report and kappa is not None:
         curve(run.trials, run.sizes, kappa, options.objective, run.note)
-    facts = {
-        "method": options.method,
-        "metric": options.metric,
-        "images": len(run.trials.images.prepared),
-        "budget": options.budget,
-        "kappa": None if kappa is None else round(kappa, 4),
-        "objective": options.objective,
-        "fingerprint": run.fingerprint,
-        "trials": run.trials.trials,
-        "seconds": round(time.perf_counter() - run.start, 1),
-    }
-    report = make_report(run.trials, run.sizes, point, run.points, run.float_metric, facts)
+    report = make_report(run.trials, run.sizes, point, run.points, run.float_metric, run.facts(kappa))
+    report = replace(report, budgets={options.budget: point, **budgets} if budgets else {})
     program = run.trials.program(point.bits, _provenance(options, point))
     program.save(options.output)
     if options.report:
         report.write(Path(options.report))
+    run.searches.path.unlink(missing_ok=True)
     return program, report
 
 
 def _prepare(options: Options) -> Run:
+    start = time.process_time()
     network = Network.load(cfg_file(options.cfg))
     if options.size:
         network = network.resized(*options.size)
     data = read_weights(options.weights)
     parameters = parse_weights(data, network, options.weights)
     folded = fold(network, parameters)
-    images = CalibrationImages.load(network, load_set(options.data), options.images, options.metric)
-    pixels = images.pixels
+    images = load_images(network, options.data, options.images, options.metric)
     engine = FloatEngine(network, parameters, threads=cores())
-    outputs = [engine.run(image) for image in progress(pixels, len(pixels), "float")]
-    seen = pixels[:: max(1, len(pixels) // STATISTICS_IMAGES)]
-    statistics = map_statistics(folded, progress(seen, len(seen), "statistics"), len(seen))
-    trials = DetectionTrials(Builder(folded, statistics), images, outputs)
+    outputs = [engine.run(image) for image in progress(images.pixels, len(images.pixels), "float")]
+    trials = Trials(make_builder(folded, images, options.how_rounded), images, outputs)
     digest = hashlib.sha256(data + network.text.encode())
     chosen = {key: value for key, value in asdict(options).items() if key not in ("output", "report", "cfg", "weights")}
     digest.update(json.dumps(chosen, sort_keys=True).encode())
     wanted = trials.wanted
-    _say(f"float: {options.metric} {wanted:.4f} on {len(pixels)} images")
-    parts = [layer.part for layer in folded]
-    return Run(options, trials, layer_sizes(parts, network.input), wanted, digest.hexdigest())
+    _say(f"float: {options.metric} {wanted:.4f} on {len(images.pixels)} images")
+    sizes = layer_sizes([layer.part for layer in folded], network.input)
+    return Run(options, trials, sizes, wanted, digest.hexdigest(), processor_start=start)
 
 
-def _search(run: Run) -> Point:
-    path = Path(f"{run.options.output}{STATE_SUFFIX}")
-    state = _read_state(path, run.fingerprint, len(run.sizes)) if path.exists() else None
-    if state:
-        _say(f"{path}: going on after {state.passes} passes and {state.done} tensors")
-
-    def keep(reached: SearchState) -> None:
-        run.note(Point("goyal", reached.bits, reached.metric, run.trials.accepted_sqnr))
-        with atomic_write(path, "w", durable=False) as file:
-            json.dump({"fingerprint": run.fingerprint, "state": asdict(reached)}, file)
-
-    found = search(run.trials, run.sizes, run.float_metric, run.options.budget, all_8_bit(run.sizes), state, keep)
-    metric = run.trials.measure(found.bits)
-    path.unlink(missing_ok=True)
-    return Point("goyal", found.bits, metric, run.trials.output_sqnr)
+def _further_budgets(budget: float) -> list[float]:
+    return sorted({round(factor * budget, 9) for factor in BUDGET_FACTORS if 0 < factor * budget < 1})
 
 
-def _read_state(path: Path, fingerprint: str, layers: int) -> SearchState:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["fingerprint"] != fingerprint:
-            raise DataError("the search of another network, or with other options", path=path, expected="its removal")
-        state: dict[str, Any] = content["state"]
-        bits = tuple(LayerBits(**own) for own in state.pop("bits"))
-        numbers = [number for own in bits for number in asdict(own).values()]
-        if len(bits) != layers or not all(type(n) is int and MIN_BITS <= n <= MAX_BITS for n in numbers):
-            raise ValueError("bits of another network")
-        return SearchState(bits, **state)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError("not the state of a search", path=path, found=str(error)[:80]) from error
+def make_builder(folded: tuple[FoldedLayer, ...], images: CalibrationImages, rounding: str) -> Builder:
+    """What makes integer layers of a float network: formats from some images, weights rounded in one of ROUNDINGS."""
+    pixels = images.pixels
+    if rounding == "compensated":
+        folded = equalize(folded)
+    seen = pixels[:: max(1, len(pixels) // STATISTICS_IMAGES)]
+    statistics = map_statistics(folded, progress(seen, len(seen), "statistics"), len(seen))
+    if rounding == "nearest":
+        return Builder(folded, statistics)
+    moments = input_moments(folded, progress(pixels, len(pixels), "moments"), len(pixels))
+    return Builder(folded, statistics, tuple(Compensated(own) for own in moments))
 
 
 def _provenance(options: Options, point: Point) -> dict[str, str]:

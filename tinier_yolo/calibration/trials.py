@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinier_yolo.bulk.local import cores
 from tinier_yolo.calibration.images import CalibrationImages
+from tinier_yolo.darknet.layers import Region
+from tinier_yolo.ifq.fixed_point.number_format import NumberFormat
 from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.quantization.post_training.folding import Float32
 from tinier_yolo.quantization.post_training.formats import Bits, Builder, uniform_bits
 from tinier_yolo.quantization.post_training.sqnr import measured_sqnr
 from tinier_yolo.runtime.fixed_point.cached_maps import CachedMaps
 
+#: The noise of a tensor is measured on every so-and-so-many-th image: an output map has thousands of values.
+NOISE_IMAGES = 4
+
 
 @dataclass
-class DetectionTrials:
+class Trials:
     """Measures bits on calibration images.
 
     Attributes:
         builder: makes the integer layers.
-        images: the images.
+        images: the images and their metric.
         float_outputs: what the float network makes of each.
         trials: how many networks were measured.
         seconds: how long that took.
@@ -36,10 +43,13 @@ class DetectionTrials:
     _maps: CachedMaps = field(init=False)
     _output_sqnr: float = field(init=False, default=np.nan)
     _accepted_sqnr: float = field(init=False, default=np.nan)
+    _few: CachedMaps = field(init=False)
+    _noise_base: Bits | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         program = self.program(uniform_bits(len(self.builder.layers), 8))
         self._maps = CachedMaps(program, self.images.pixels, cores())
+        self._few = CachedMaps(program, self.images.pixels[::NOISE_IMAGES], cores())
 
     def program(self, bits: Bits, provenance: dict[str, str] | None = None) -> FixedPointProgram:
         """The program of these bits; classes are named by their numbers where there are several.
@@ -48,14 +58,15 @@ class DetectionTrials:
             ConversionError: there is none.
         """
         network = self.images.network
-        classes = network.region.classes
+        last = network.layers[-1]
+        classes = last.classes if isinstance(last, Region) else last.output.channels
         names = ("face",) if classes == 1 else tuple(f"class {number}" for number in range(classes))
         return FixedPointProgram(network, self.builder.build(bits), names, provenance or {})
 
     @property
     def wanted(self) -> float:
         """The metric of the float network."""
-        return self.images.score(self.float_outputs)
+        return self.images.metric(self.float_outputs, 0)
 
     def measure(self, bits: Bits) -> float:
         """The metric of the network of these bits, 0..1."""
@@ -63,13 +74,22 @@ class DetectionTrials:
         layers = self.builder.build(bits)
         outputs = self._maps.run(layers)
         numbers = layers[-1].formats.maps
-        pairs = zip(self.float_outputs, outputs, strict=True)
-        exact, found = (np.concatenate([part.ravel() for part in parts]) for parts in zip(*pairs, strict=True))
-        self._output_sqnr = measured_sqnr(exact, numbers.decode(found))
-        metric = self.images.score(outputs, numbers.fraction)
+        self._output_sqnr = _sqnr(self.float_outputs, outputs, numbers)
+        metric = self.images.metric(outputs, numbers.fraction)
         self.trials += 1
         self.seconds += time.perf_counter() - start
         return metric
+
+    def noise(self, base: Bits, bits: Bits) -> float:
+        """The noise at the output as a part of its power, on some of the images; quick where ``base`` is the same."""
+        if self._noise_base != base:
+            layers = self.builder.build(base)
+            self._few.run(layers)
+            self._few.accept(layers)
+            self._noise_base = base
+        layers = self.builder.build(bits)
+        outputs = self._few.run(layers)
+        return float(10 ** (-_sqnr(self.float_outputs[::NOISE_IMAGES], outputs, layers[-1].formats.maps) / 10))
 
     @property
     def output_sqnr(self) -> float:
@@ -86,8 +106,14 @@ class DetectionTrials:
         self._maps.accept(self.builder.build(bits))
         self._accepted_sqnr = self._output_sqnr
         self.builder.forget(bits)
+        self._noise_base = None
 
     @property
     def layers_run(self) -> int:
         """Layers that were run, over all images and trials: the cache saves the others."""
         return self._maps.layers_run
+
+
+def _sqnr(exact: Sequence[Float32], found: Sequence[NDArray[np.int32]], numbers: NumberFormat) -> float:
+    both = (np.concatenate([own.ravel() for own in maps]) for maps in (exact, found))
+    return measured_sqnr(next(both), numbers.decode(next(both)))

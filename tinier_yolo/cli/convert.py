@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help=f"fraction bits of the output map (default {FRACTION_BITS})",
     )
+    parser.add_argument(
+        "--separated",
+        type=int,
+        metavar="M",
+        help="convert every substructure separately (IFQ-Net, Eq. 5) with Q = 2^M: with losses, to compare",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("not a name for a program", path=args.output, expected="a name that ends in .ifq")
     if not 0 <= args.fraction_bits <= 30:
         raise UsageError("bad number of fraction bits", expected="0..30", found=args.fraction_bits)
+    if args.separated is not None and not 1 <= args.separated <= 30:
+        raise UsageError("bad m of --separated", expected="1..30", found=args.separated)
     network = Network.load(cfg_file(args.cfg))
     names: tuple[str, ...] = ("face",)
     if args.names:
@@ -59,8 +67,17 @@ def run(args: argparse.Namespace) -> int:
         "images_seen": str(read_header(data, args.weights).images_seen),
         "converter": f"tinier-yolo {__version__}",
     }
+    separated_m = None
+    if args.separated is not None:
+        separated_m = dict.fromkeys(range(len(network.layers)), args.separated)
+        provenance["separated"] = f"m = {args.separated}"
     conversion = convert(
-        network, parameters, class_names=names, provenance=provenance, fraction_bits=args.fraction_bits
+        network,
+        parameters,
+        class_names=names,
+        provenance=provenance,
+        fraction_bits=args.fraction_bits,
+        separated_m=separated_m,
     )
     conversion.program.save(args.output)
     print(conversion.proof)

@@ -30,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help=".weights to start from: of this network, its float twin, one half as wide, or the first layers of one",
     )
+    parser.add_argument(
+        "--formats",
+        type=Path,
+        metavar="REPORT.json",
+        help="fine-tune a fixed-point network: formats of a report of quantize; --init gives the float weights",
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out, if there is one")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run; it is lost")
     parser.add_argument("--skip-bad", action="store_true", help="leave images out that cannot be decoded")

@@ -19,7 +19,7 @@ from tinier_yolo.quantization.float64 import IMAGE_STEP, RealSubstructure
 from tinier_yolo.quantization.hwgq import quantizer_for
 from tinier_yolo.quantization.integrated import integer_thresholds
 from tinier_yolo.quantization.proof import LayerProof, Proof, prove
-from tinier_yolo.quantization.separated import fixed_point_output
+from tinier_yolo.quantization.separated import fixed_point_output, separated, separated_quantizer
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,13 @@ def convert(
     class_names: Sequence[str] = ("face",),
     provenance: Mapping[str, str] | None = None,
     fraction_bits: int = FRACTION_BITS,
+    separated_m: Mapping[int, int] | None = None,
 ) -> Conversion:
     """Convert a network: integrated where a substructure is quantised, separated for the last convolution.
+
+    A substructure may be converted in the separated way instead (Eq. 5). What that computes is monotone in the
+    accumulator too, so that thresholds say it without a further loss: they are those of the rounded numbers, and the
+    proof compares with them.
 
     Args:
         network: every convolution binary and every map quantised but the output.
@@ -46,6 +51,7 @@ def convert(
         class_names: a name for each class.
         provenance: where the parameters came from; stored in the program.
         fraction_bits: m, the output's fraction bits.
+        separated_m: m of Eq. 5 for some of the substructures, by their number from 0.
 
     Returns:
         The program and its proof, made over the whole integer domain of every channel.
@@ -58,19 +64,21 @@ def convert(
     proofs: list[LayerProof] = []
     bits, step = IMAGE_BITS, IMAGE_STEP
     *quantized, last = integer_chain(network)
-    for substructure in quantized:
-        layer, proof, step = convert_quantized(substructure, parameters, bits, step)
+    rounded = separated_m or {}
+    for number, substructure in enumerate(quantized):
+        layer, proof, step = convert_quantized(substructure, parameters, bits, step, rounded.get(number))
         bits = layer.bits
         layers.append(layer)
         proofs.append(proof)
-    output = _convert_last(last, parameters, bits, step, fraction_bits)
+    real = _real(last, parameters, step, rounded.get(len(quantized)))
+    output = _convert_last(last, real, bits, fraction_bits)
     report = Proof(tuple(proofs))
     facts = dict(provenance or {}), report.summary()
     return Conversion(Program(network, tuple(layers), output, tuple(class_names), fraction_bits, *facts), report)
 
 
 def convert_quantized(
-    substructure: Substructure, parameters: Parameters, bits: int, step: float
+    substructure: Substructure, parameters: Parameters, bits: int, step: float, m: int | None = None
 ) -> tuple[QuantizedLayer, LayerProof, float]:
     """Convert a quantised substructure.
 
@@ -79,6 +87,7 @@ def convert_quantized(
         parameters: the arrays of the network.
         bits: of a level of its input map.
         step: the value of such a level.
+        m: of Eq. 5, where the real numbers are rounded so; None: they stay as they are.
 
     Returns:
         The layer, its proof, and the value of a level of its output map.
@@ -88,8 +97,10 @@ def convert_quantized(
     """
     convolution, activation = substructure.convolution, substructure.quantizer
     assert isinstance(activation, Activation), "integer_chain lets no other through"
-    real, limit = _real(substructure, parameters, step), accumulator_limit(substructure.convolution, bits)
+    real, limit = _real(substructure, parameters, step, m), accumulator_limit(substructure.convolution, bits)
     quantizer = quantizer_for(activation.bits, activation.quantizer)
+    if m is not None:
+        quantizer = separated_quantizer(quantizer, m)
     thresholds, flips = integer_thresholds(real, quantizer, limit)
     proof = prove(substructure.start, thresholds, flips, real, quantizer, limit)
     layer = QuantizedLayer(
@@ -104,21 +115,25 @@ def convert_quantized(
     return layer, proof, quantizer.step
 
 
-def _convert_last(
-    substructure: Substructure, parameters: Parameters, bits: int, step: float, fraction_bits: int
-) -> OutputLayer:
-    real, limit = _real(substructure, parameters, step), accumulator_limit(substructure.convolution, bits)
+def _convert_last(substructure: Substructure, real: RealSubstructure, bits: int, fraction_bits: int) -> OutputLayer:
+    limit = accumulator_limit(substructure.convolution, bits)
     multipliers, biases = fixed_point_output(substructure.start, real, fraction_bits, limit)
     return OutputLayer(substructure.convolution, bits, pack_bits(real.signs > 0), multipliers, biases)
 
 
-def _real(substructure: Substructure, parameters: Parameters, step: float) -> RealSubstructure:
+def _real(substructure: Substructure, parameters: Parameters, step: float, m: int | None) -> RealSubstructure:
     real = RealSubstructure.of(substructure, parameters, step)
     for name in ("alpha", "bias", "mean", "deviation", "scale", "shift"):
         wrong = np.flatnonzero(~np.isfinite(getattr(real, name)))
         if len(wrong):
             raise refusal(substructure.layers[0], f"the {name} of channel {wrong[0]} is not a finite number")
-    return real
+    if m is None:
+        return real
+    rounded = separated(real, m)
+    if len(wrong := np.flatnonzero(rounded.deviation == 0)):
+        problem = f"m = {m} is too small: the deviation of channel {wrong[0]} becomes 0"
+        raise refusal(substructure.layers[0], problem)
+    return rounded
 
 
 def _check_names(network: Network, class_names: Sequence[str]) -> None:

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.errors import ConversionError
 from tinier_yolo.quantization.fixed_point import FixedPoint
-from tinier_yolo.quantization.float64 import RealSubstructure
+from tinier_yolo.quantization.float64 import Float64, RealSubstructure
+from tinier_yolo.quantization.hwgq import Quantizer
+
+
+def separated(real: RealSubstructure, m: int) -> RealSubstructure:
+    """The numbers of a substructure by Eq. 5, Q = 2^m divided back: floor(x Q) / Q, floor(b Q^2) / Q^2 for b.
+
+    The paper's batch norm has a mean and a deviation; Darknet's scale and shift are treated as they are.
+    """
+    return replace(
+        real,
+        alpha=_floored(real.alpha, m),
+        step=float(_floored(np.asarray(real.step), m)),
+        bias=_floored(real.bias, 2 * m),
+        mean=_floored(real.mean, m),
+        deviation=_floored(real.deviation, m),
+        scale=_floored(real.scale, m),
+        shift=_floored(real.shift, m),
+    )
+
+
+def separated_quantizer(quantizer: Quantizer, m: int) -> Quantizer:
+    """The quantiser with the thresholds floor(thr Q) / Q, Q = 2^m. Its step is the next substructure's beta."""
+    return replace(quantizer, thresholds=tuple(_floored(np.asarray(quantizer.thresholds), m).tolist()))
+
+
+def _floored(values: Float64, m: int) -> Float64:
+    # Powers of two only move the exponent: floor is the one rounding.
+    return np.asarray(np.ldexp(np.floor(np.ldexp(values, m)), -m))
 
 
 def fixed_point_output(

@@ -34,7 +34,7 @@ def means(sums: Mapping[str, float]) -> dict[str, float]:
 
 def estimate_norms(model: DarknetModel, batches: Iterable[Tensor]) -> None:
     """Make the batch-norm statistics the plain mean over batches of images; the model is in evaluation mode after."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d) and model.estimates_norms]
     model.train()
     for module in model.modules():
         if isinstance(module, nn.Dropout):

@@ -111,6 +111,9 @@ class DarknetModel(nn.Module):
     False.
     """
 
+    #: Whether the statistics of its batch norms are estimated anew at the end of a run.
+    estimates_norms = True
+
     def __init__(self, network: Network, fused: bool = True) -> None:
         super().__init__()
         self.network, self.fused = network, fused

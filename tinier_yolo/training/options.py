@@ -37,6 +37,7 @@ class TrainingOptions:
         hard: a file of images to show more often, see :mod:`tinier_yolo.training.emphasis`.
         hard_share: the share of views that show one of them.
         corrections: a file of corrections to the training labels.
+        formats: the ``quantize.json`` of a report: fine-tune with the tensors rounded to its formats.
     """
 
     data: Path
@@ -60,6 +61,7 @@ class TrainingOptions:
     hard: Path | None = None
     hard_share: float = 0.3
     corrections: Path | None = None
+    formats: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together.

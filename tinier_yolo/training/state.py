@@ -21,6 +21,7 @@ from tinier_yolo.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
+from tinier_yolo.training.fixed_point import FixedPointModel, Formats
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.optimizer import make_optimizer
 from tinier_yolo.training.portable import portable
@@ -41,10 +42,10 @@ class RunState:
         finished: whether the run had come to its end.
     """
 
-    def __init__(self, network: Network, device: torch.device, fused: bool) -> None:
+    def __init__(self, network: Network, device: torch.device, fused: bool, formats: Formats | None = None) -> None:
         """Random weights; those of a detector find no face anywhere."""
         self.network = network
-        self.model = DarknetModel(network, fused)
+        self.model = DarknetModel(network, fused) if formats is None else FixedPointModel(network, formats)
         if isinstance(network.layers[-1], Region):
             expect_background(self.model)
         self.average = copy.deepcopy(self.model)

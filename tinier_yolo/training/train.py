@@ -21,9 +21,11 @@ from tqdm import tqdm
 
 from tinier_yolo.darknet.cfg import keys_without_effect
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.datasets.labels import load_data
 from tinier_yolo.errors import UsageError
 from tinier_yolo.training.beginning import load_start
 from tinier_yolo.training.devices import Processes, autocast_for, choose_device, choose_precision
+from tinier_yolo.training.fixed_point import FixedPointModel, read_formats
 from tinier_yolo.training.folder import locked, refuse_old_run
 from tinier_yolo.training.history import History, draw_curves
 from tinier_yolo.training.measure import estimate_norms, validation_sums
@@ -73,7 +75,10 @@ class Run:
         self.identity = run_identity(network, self.feed, options.seed)
         if self.device.type == "cpu":
             keep_memory()
-        self.state = RunState(network, self.device, options.fused)
+        formats = read_formats(options.formats, network) if options.formats else None
+        self.state = RunState(network, self.device, options.fused, formats)
+        if isinstance(self.state.model, FixedPointModel):
+            self.identity["formats"] = self.state.model.identity
 
     # ------------------------------------------------------------------------------------------ preparation
 
@@ -88,6 +93,10 @@ class Run:
             state.average.load_state_dict(state.model.state_dict())
             part = "" if initial.taken == initial.layers else f", the first {initial.taken} of {initial.layers} layers"
             self._tell(f"weights from {options.init}{part}")
+        elif options.formats:
+            raise UsageError("--formats is for fine-tuning", expected="--init WEIGHTS of the float network")
+        if isinstance(state.model, FixedPointModel):
+            state.model.program(self._names())  # So that formats that do not fit are told before the first step.
         if state.finished and state.next >= self.network.options.max_batches:
             raise UsageError("nothing to train", path=checkpoint, expected="max_batches beyond it", found=state.next)
 
@@ -204,7 +213,10 @@ class Run:
             state.save_weights(self._path(f"_{kind}.weights"), model)
         last_is_better = merits["last"] > merits["ema"] if more_is_better else merits["last"] < merits["ema"]
         best = "last" if last_is_better else "ema"
-        state.save_weights(path, state.average if best == "ema" else state.model)
+        chosen = state.average if best == "ema" else state.model
+        state.save_weights(path, chosen)
+        if isinstance(chosen, FixedPointModel):
+            chosen.program(self._names()).save(self._path(".ifq"))
         state.model.load_state_dict(kept[0])
         state.average.load_state_dict(kept[1])
         state.save(self._path(".checkpoint"), self.identity, finished=True)
@@ -218,6 +230,9 @@ class Run:
         estimate_norms(model, (batch.images.to(self.device) for batch in batches))
 
     # ----------------------------------------------------------------------------------------------- helpers
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(load_data(self.options.data).class_names)
 
     def _path(self, ending: str) -> Path:
         """A file of the run: the cfg's stem and an ending."""

@@ -29,6 +29,13 @@ class Part:
     pool: MaxPool | None
 
     @property
+    def name(self) -> str:
+        """Its geometry in short: "3x3/1 16 leaky, pool"."""
+        own = self.convolution
+        pool = ", pool" if self.pool else ""
+        return f"{own.size}x{own.size}/{own.stride} {own.filters} {own.activation}{pool}"
+
+    @property
     def signed(self) -> bool:
         """Whether its output map may have negative values."""
         return self.convolution.activation != "relu"

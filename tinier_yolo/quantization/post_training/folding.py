@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from tinier_yolo.darknet.layers import BATCH_NORM_EPSILON, LEAKY_SLOPE
+from tinier_yolo.darknet.layers import BATCH_NORM_EPSILON, LEAKY_SLOPE, Convolutional
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters
 from tinier_yolo.errors import WeightsError
@@ -22,7 +22,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 #: A byte of the image stands for q / 256 in a fixed-point program and means q / 255.
-_IMAGE_SCALE = 256 / 255
+IMAGE_SCALE = 256 / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,8 @@ class FoldedLayer:
     def run(self, values: Float32) -> Float32:
         """The output map from the input map, both float32 (channels, height, width)."""
         convolution, pool = self.part.convolution, self.part.pool
-        sums = _convolve(values, self.weights.astype(np.float32), convolution.stride, convolution.padding)
+        seen = windows(values, convolution)
+        sums = np.tensordot(self.weights.astype(np.float32), seen, axes=([1, 2, 3], [0, 3, 4]))
         sums += self.biases.astype(np.float32)[:, None, None]
         if convolution.activation == "leaky":
             sums = np.where(sums < 0, np.float32(LEAKY_SLOPE) * sums, sums)
@@ -70,7 +71,7 @@ def fold(network: Network, parameters: Parameters) -> tuple[FoldedLayer, ...]:
         if not (np.isfinite(weights).all() and np.isfinite(biases).all()):
             place = f"layer {part.start} [convolutional]"
             raise WeightsError("the weights give numbers that are not finite", path=network.path, place=place)
-        layers.append(FoldedLayer(part, weights * (_IMAGE_SCALE if number == 0 else 1), biases))
+        layers.append(FoldedLayer(part, weights * (IMAGE_SCALE if number == 0 else 1), biases))
     return tuple(layers)
 
 
@@ -88,7 +89,9 @@ def float_maps(layers: tuple[FoldedLayer, ...], image: NDArray[np.uint8]) -> lis
     return maps
 
 
-def _convolve(values: Float32, weights: Float32, stride: int, padding: int) -> Float32:
-    padded = np.pad(values, ((0, 0), (padding, padding), (padding, padding)))
-    windows = sliding_window_view(padded, weights.shape[2:], axis=(1, 2))[:, ::stride, ::stride]
-    return np.tensordot(weights, windows, axes=([1, 2, 3], [0, 3, 4]))
+def windows(values: Float32, convolution: Convolutional) -> Float32:
+    """A view of what a convolution's weights are multiplied with, (channels, rows, columns, size, size)."""
+    side, size = convolution.padding, convolution.size
+    padded = np.pad(values, ((0, 0), (side, side), (side, side)))
+    stride = convolution.stride
+    return sliding_window_view(padded, (size, size), axis=(1, 2))[:, ::stride, ::stride]

@@ -21,10 +21,13 @@ from tinier_yolo.ifq.fixed_point.number_format import MAX_BITS, MAX_FRACTION, Nu
 from tinier_yolo.ifq.substructures import refusal
 from tinier_yolo.quantization.post_training.folding import FoldedLayer
 from tinier_yolo.quantization.post_training.optimal_step import optimal_step
+from tinier_yolo.quantization.post_training.rounding import Nearest, RoundedWeights, Rounding
 from tinier_yolo.quantization.post_training.sqnr import format_sqnr
 from tinier_yolo.quantization.post_training.statistics import MapStatistics
 
 _INT32 = (1 << 31) - 1
+#: The usual rounding of weights.
+NEAREST = Nearest()
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ def choose_format(
     return best[1]
 
 
-def build_layer(folded: FoldedLayer, read: NumberFormat, bits: LayerBits, sample: ArrayLike) -> FixedPointLayer:
+def build_layer(
+    folded: FoldedLayer, read: NumberFormat, bits: LayerBits, sample: ArrayLike, rounding: Rounding = NEAREST
+) -> FixedPointLayer:
     """A layer in integers of so many bits, whose accumulators cannot leave int32.
 
     Where they could, the weights get fewer bits behind the point: those in front stay empty.
@@ -86,14 +91,15 @@ def build_layer(folded: FoldedLayer, read: NumberFormat, bits: LayerBits, sample
         read: the format of its input map.
         bits: those of its tensors.
         sample: values of its output map, from which its format is chosen.
+        rounding: how weights become integers.
 
     Raises:
         ConversionError: there is no such layer.
     """
-    most = MAX_FRACTION - read.fraction
-    weights = choose_format(folded.weights, bits.weights, highest=min(most, MAX_FRACTION))
+    most = min(MAX_FRACTION - read.fraction, MAX_FRACTION)
+    weights = rounding.better(folded, choose_format(folded.weights, bits.weights, highest=most), most)
     while True:
-        layer = _layer(folded, read, weights, bits, sample)
+        layer = _layer(folded, read, rounding(folded, weights), bits, sample)
         if isinstance(layer, FixedPointLayer):
             return layer
         if weights.fraction + read.fraction <= -MAX_FRACTION or not np.any(weights.encode(folded.weights)):
@@ -102,21 +108,21 @@ def build_layer(folded: FoldedLayer, read: NumberFormat, bits: LayerBits, sample
 
 
 def _layer(
-    folded: FoldedLayer, read: NumberFormat, weights: NumberFormat, bits: LayerBits, sample: ArrayLike
+    folded: FoldedLayer, read: NumberFormat, weights: RoundedWeights, bits: LayerBits, sample: ArrayLike
 ) -> FixedPointLayer | None:
     # None where its accumulators could leave int32.
-    point = weights.fraction + read.fraction
+    point = weights.numbers.fraction + read.fraction
     # More bits behind the point than the accumulator has would be zeros.
     lowest, highest = max(point - MAX_SHIFT, -MAX_FRACTION), min(point, MAX_FRACTION)
-    biases = choose_format(folded.biases, bits.biases, lowest=lowest, highest=highest)
+    biases = choose_format(weights.biases, bits.biases, lowest=lowest, highest=highest)
     maps = choose_format(sample, bits.maps, folded.part.signed, lowest, highest)
-    integers, offsets = weights.encode(folded.weights), biases.encode(folded.biases)
+    integers, offsets = weights.integers, biases.encode(weights.biases)
     shifted = offsets.astype(np.int64) << (point - biases.fraction)
     rounding = (1 << (point - maps.fraction)) >> 1
     if accumulator_reach(integers, read, shifted) + rounding > _INT32:
         return None
-    formats, part = LayerFormats(weights, biases, maps), folded.part
-    arrays = integers.astype(np.int16), offsets.astype(np.int16)
+    formats, part = LayerFormats(weights.numbers, biases, maps), folded.part
+    arrays = integers, offsets.astype(np.int16)
     return FixedPointLayer(part.convolution, part.pool, read, formats, *arrays)
 
 
@@ -127,10 +133,12 @@ class Builder:
     Attributes:
         layers: the float network.
         statistics: of its maps.
+        roundings: of its weights, one a layer; to the nearest where there are none.
     """
 
     layers: Sequence[FoldedLayer]
     statistics: Sequence[MapStatistics]
+    roundings: Sequence[Rounding] = ()
     _made: dict[tuple[int, NumberFormat, LayerBits], FixedPointLayer] = field(default_factory=dict)
 
     def build(self, bits: Bits) -> tuple[FixedPointLayer, ...]:
@@ -147,7 +155,8 @@ class Builder:
         for number, own in enumerate(bits):
             key = number, read, own
             if key not in self._made:
-                self._made[key] = build_layer(self.layers[number], read, own, self.statistics[number].sample)
+                rounding = self.roundings[number] if self.roundings else NEAREST
+                self._made[key] = build_layer(self.layers[number], read, own, self.statistics[number].sample, rounding)
             built.append(self._made[key])
             read = built[-1].formats.maps
         return tuple(built)
