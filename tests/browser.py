@@ -19,7 +19,16 @@ import pytest
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 #: A container has no user namespaces for the sandbox, and little shared memory.
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--hide-scrollbars")
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--hide-scrollbars",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-extensions",
+)
 #: WebDriver's names of keys.
 TAB, ENTER, SPACE, RIGHT, END = "\ue004", "\ue007", "\ue00d", "\ue014", "\ue010"
 
@@ -30,7 +39,9 @@ class Browser:
     def __init__(self, address: str, arguments: tuple[str, ...]) -> None:
         self._address = address
         options = {"args": [*ARGUMENTS, *arguments], "binary": shutil.which("chromium")}
-        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}}
+        wanted = {
+            "capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
+        }
         self._session = self._ask("POST", "/session", wanted)["sessionId"]
 
     def open(self, url: str) -> None:
@@ -59,13 +70,17 @@ class Browser:
 
     def resize(self, width: int, height: int, *, dark: bool = False) -> None:
         """The size of the page, also below what a window can have, and its colours."""
-        self._devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self._devtools(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._devtools("Emulation.setEmulatedMedia", features=features)
 
     def offline(self) -> None:
         self._devtools("Network.enable")
-        self._devtools("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        self._devtools(
+            "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0
+        )
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._ask("GET", f"/session/{self._session}/screenshot")))
@@ -98,10 +113,14 @@ def browser(*arguments: str) -> Iterator[Browser]:
     """A Chromium of its own; skips the test where there is none."""
     if shutil.which("chromium") is None or shutil.which("chromedriver") is None:
         pytest.skip("no chromium and chromedriver (apt install chromium chromium-driver)")
-    driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    driver = subprocess.Popen(
+        ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         assert driver.stdout is not None
-        found = next(match for line in driver.stdout if (match := re.search(r"started successfully on port (\d+)", line)))
+        found = next(
+            match for line in driver.stdout if (match := re.search(r"started successfully on port (\d+)", line))
+        )
         session = Browser(f"http://127.0.0.1:{found[1]}", arguments)
         try:
             yield session

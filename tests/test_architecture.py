@@ -23,7 +23,7 @@ ROWS = (
     ("detection",),
     ("media",),
     ("bulk",),
-    ("training", "benchmark", "eval"),
+    ("training", "benchmark", "eval", "serve"),
     ("calibration",),
     ("cli",),
 )

@@ -28,6 +28,7 @@ VERBS = {
     "convert": "turn a trained IFQ network into an integer program (.ifq)",
     "quantize": "turn a trained float network into a fixed-point program (.ifq)",
     "export": "write a model as C99, ONNX, QONNX or a web page",
+    "serve": "show a detector's page and detect over HTTP",
     "summary": "print the table of layers of a cfg, a .weights or an .ifq",
     "anchors": "cluster a data set's boxes into anchors",
     "bench": "measure speed on this machine",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.darknet.weights import Parameters
+    from tinier_yolo.errors import PathLike
     from tinier_yolo.ifq.program import Program
 
 #: The forms of the maps that ``export c99`` writes; the first one is the default.
@@ -39,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     onnx.add_argument("--weights", metavar="FILE", help="Darknet weights of the cfg, float or IFQ")
     qonnx = formats.add_parser("qonnx", help="QONNX, for FINN and others", description=_QONNX)
     qonnx.add_argument("model", metavar="FILE.ifq", help="the program")
+    web = formats.add_parser("web", help="a page for a browser", description=_WEB)
+    web.add_argument("model", metavar="FILE.ifq", help="the program")
+    web.add_argument("-o", "--output", metavar="DIR", required=True, help="the folder for index.html")
+    web.set_defaults(export=_web)
     for parser_, export in ((onnx, _onnx), (qonnx, _qonnx)):
         parser_.add_argument("-o", "--output", metavar="FILE.onnx", required=True, help="the file to write")
         parser_.add_argument(
@@ -76,6 +81,18 @@ _QONNX = (
     "file is run and compared before it gets its name."
 )
 
+_WEB = (
+    "Write index.html, one file that holds a detector: pictures by file, drag and paste, the camera, boxes and scores. "
+    "It opens from disk, works without a network and sends nothing anywhere."
+)
+
+
+def _web(args: argparse.Namespace) -> list[Path]:
+    from tinier_yolo.export.web.page import web_page, write_page
+
+    page = web_page(binary_program(args.model, "a page"), Path(args.model).name)
+    return [write_page(page, args.output)]
+
 
 def _c99(args: argparse.Namespace) -> list[Path]:
     from tinier_yolo.export.c99 import text
@@ -83,7 +100,7 @@ def _c99(args: argparse.Namespace) -> list[Path]:
 
     name = args.name if args.name is not None else _default_name(args.model)
     text.check_name(name)
-    program = _binary_program(args.model, "C")
+    program = binary_program(args.model, "C")
     return write(c_files(program, name, args.target, Path(args.model).name), args.output)
 
 
@@ -104,7 +121,7 @@ def _onnx(args: argparse.Namespace) -> list[Path]:
     if args.weights is None:
         if Path(args.model).suffix == ".cfg":
             raise UsageError("a cfg without its weights", path=args.model, expected="--weights FILE")
-        return _write_program(args, _binary_program(args.model, "ONNX"), program_graph)
+        return _write_program(args, binary_program(args.model, "ONNX"), program_graph)
     if Path(args.model).suffix == ".ifq":
         raise UsageError("an .ifq has its own weights", path=args.model, expected="a cfg, or no --weights")
     network = Network.load(cfg_file(args.model))
@@ -122,7 +139,7 @@ def _qonnx(args: argparse.Namespace) -> list[Path]:
     from tinier_yolo.export.qonnx import qonnx_graph, refused_by_finn
 
     _check_suffix(args.output)
-    program = _binary_program(args.model, "QONNX")
+    program = binary_program(args.model, "QONNX")
     paths = _write_program(args, program, qonnx_graph)
     for line in refused_by_finn(program, *_height_and_width(args, program.network)):
         print(f"tinier-yolo: {args.model}: {line}", file=sys.stderr)
@@ -156,7 +173,16 @@ def _write_float(args: argparse.Namespace, network: Network, parameters: Paramet
     return [write_verified(args.output, onnx_graph(network, parameters), values, expected, tolerance=1e-4)]
 
 
-def _binary_program(path: str, form: str) -> Program:
+def binary_program(path: PathLike, form: str) -> Program:
+    """The program of an .ifq file.
+
+    Args:
+        path: the file.
+        form: what shall be made of it, for the error.
+
+    Raises:
+        ProgramError: the file is bad, or its arithmetic is another one.
+    """
     from tinier_yolo.errors import ProgramError
     from tinier_yolo.ifq.load import load_program
     from tinier_yolo.ifq.program import Program

@@ -39,7 +39,7 @@ def program_words(program: Program) -> Words:
     Raises:
         ProgramError: more layers or larger windows than the module takes.
     """
-    layers = (*program.layers, program.output)
+    layers: tuple[QuantizedLayer | OutputLayer, ...] = (*program.layers, program.output)
     largest = max(layer.convolution.size for layer in layers)
     if len(layers) > MAX_LAYERS or largest > MAX_SIZE:
         expected = f"at most {MAX_LAYERS} layers and windows of {MAX_SIZE}"
