@@ -163,7 +163,6 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._length()
         except RefusedError as refusal:
-            self.close_connection = True
             self.send_error(refusal.status, refusal.message)
             return False
         return super().handle_expect_100()
@@ -171,6 +170,9 @@ class Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """Answer with an error; the library calls it too, for requests that it cannot read."""
         text = message or HTTPStatus(code).phrase
+        self.close_connection = True
+        # To a line that is no request the library would answer as in 1991, without a status.
+        self.request_version = self.protocol_version
         self._answer(code, "application/json", json.dumps({"error": text}).encode() + b"\n")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
@@ -182,7 +184,6 @@ class Handler(BaseHTTPRequestHandler):
                 raise RefusedError(HTTPStatus.FORBIDDEN, "a request for another host or from another site's page")
             answer()
         except RefusedError as refusal:
-            self.close_connection = True
             self.send_error(refusal.status, refusal.message)
             self._drain()
         except (TinierYoloError, ValueError) as error:
@@ -234,7 +235,7 @@ class Handler(BaseHTTPRequestHandler):
         text = self.headers.get("Content-Length")
         if text is None or self.headers.get("Transfer-Encoding") is not None:
             raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "the body's length is missing (expected Content-Length)")
-        if not (text.isascii() and text.isdecimal()) or len(text) > 12:
+        if not (text.isascii() and text.isdecimal()) or len(text) > 20:
             raise RefusedError(HTTPStatus.BAD_REQUEST, "a bad Content-Length")
         if int(text) > MAX_BYTES:
             message = f"the image file is too large (expected at most {MAX_BYTES} bytes, found {int(text)})"
