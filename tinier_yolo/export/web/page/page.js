@@ -59,7 +59,7 @@ function draw(found) {
   const context = view.getContext("2d");
   context.drawImage(work, 0, 0);
   // As thick on the screen for every picture.
-  const unit = view.width / Math.max(1, view.clientWidth || view.width);
+  const unit = Math.max(view.width / (view.clientWidth || 1), view.height / (view.clientHeight || 1));
   context.font = `600 ${13 * unit}px system-ui, sans-serif`;
   context.textBaseline = "middle";
   for (const [number, { box, score, classId }] of found.entries()) {
