@@ -57,12 +57,22 @@ FLOAT_CFG = (
     "[region]\nanchors=1,1.2\nclasses=1\ncoords=4\nnum=1\nsoftmax=1\n"
 )
 
+
+def test_web_writes_one_page(model: str, capsys: Run) -> None:
+    assert main(["export", "web", model, "-o", "out"]) == 0
+    assert [path.name for path in Path("out").iterdir()] == ["index.html"]
+    assert "out/index.html: " in capsys.readouterr().out
+    assert "small.ifq" in Path("out/index.html").read_text()
+
+
 REFUSED_ONNX = {
     "not an .ifq": (["onnx", "text.ifq", "-o", "out.onnx"], "text.ifq: not an .ifq file"),
     "no such file": (["qonnx", "gone.ifq", "-o", "out.onnx"], "gone.ifq: cannot read the model"),
     "another suffix": (["qonnx", "small.ifq", "-o", "out.txt"], "expected a name that ends in .onnx"),
     "below a file": (["onnx", "small.ifq", "-o", "text.ifq/out.onnx"], "text.ifq/out.onnx: cannot write"),
     "a size": (["onnx", "small.ifq", "-o", "out.onnx", "--size", "100"], "not a multiple of the network's stride"),
+    "web: not an .ifq": (["web", "text.ifq", "-o", "out"], "text.ifq: not an .ifq file"),
+    "web: a file as the folder": (["web", "small.ifq", "-o", "text.ifq"], "text.ifq: not a folder"),
     "no weights": (["onnx", "small.cfg", "-o", "out.onnx"], "small.cfg: a cfg without its weights"),
     "two weights": (["onnx", "small.ifq", "--weights", "small.weights", "-o", "out.onnx"], "has its own weights"),
     "other weights": (["onnx", "small.cfg", "--weights", "text.ifq", "-o", "out.onnx"], "text.ifq: "),

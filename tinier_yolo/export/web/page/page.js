@@ -55,18 +55,22 @@ function show() {
 function draw(found) {
   element("empty").hidden = true;
   view.hidden = false;
-  if (view.width !== work.width || view.height !== work.height) [view.width, view.height] = [work.width, work.height];
+  // A small picture is enlarged, so that lines and letters are sharp on it; for frames of a camera that takes too long.
+  const zoom = stream ? 1 : Math.ceil(1200 / Math.max(1200 / 4, work.width, work.height));
+  const [width, height] = [work.width * zoom, work.height * zoom];
+  if (view.width !== width || view.height !== height) [view.width, view.height] = [width, height];
   const context = view.getContext("2d");
+  context.setTransform(zoom, 0, 0, zoom, 0, 0);
   context.drawImage(work, 0, 0);
   // As thick on the screen for every picture.
-  const unit = Math.max(view.width / (view.clientWidth || 1), view.height / (view.clientHeight || 1));
+  const unit = Math.max(work.width / (view.clientWidth || 1), work.height / (view.clientHeight || 1));
   context.font = `600 ${13 * unit}px system-ui, sans-serif`;
   context.textBaseline = "middle";
   for (const [number, { box, score, classId }] of found.entries()) {
     const [left, top, right, bottom] = box;
-    for (const [colour, width] of [["rgb(0 0 0 / 60%)", 5], ["#7df0ff", 2.5]]) {
+    for (const [colour, thickness] of [["rgb(0 0 0 / 60%)", 5], ["#7df0ff", 2.5]]) {
       context.strokeStyle = colour;
-      context.lineWidth = width * unit;
+      context.lineWidth = thickness * unit;
       context.strokeRect(left, top, right - left, bottom - top);
     }
     label(context, `${number + 1}: ${data.classNames.length > 1 ? `${data.classNames[classId]} ` : ""}${score.toFixed(2)}`, left, top, unit);
@@ -75,7 +79,7 @@ function draw(found) {
 
 function label(context, text, left, top, unit) {
   const width = context.measureText(text).width + 10 * unit, height = 19 * unit;
-  const x = Math.max(0, Math.min(left, view.width - width)), y = top >= height ? top - height : top;
+  const x = Math.max(0, Math.min(left, work.width - width)), y = top >= height ? top - height : top;
   context.fillStyle = "#7df0ff";
   context.fillRect(x, y, width, height);
   context.fillStyle = "#06272d";
