@@ -58,9 +58,11 @@ def run(args: argparse.Namespace) -> int:
             note = "other machines can reach it; browsers allow them the camera only by way of https"
             print(f"tinier-yolo: {note}", file=sys.stderr)
         if args.open:
+            import threading
             import webbrowser
 
-            webbrowser.open(server.url)
+            # In a thread: a browser in the terminal comes back only when it is closed.
+            threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
         try:
             server.serve_forever()
         except Terminated:
