@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.errors import ProgramError
-from tinier_yolo.export.c99.layers import NARROW, Arrays, packed, pool_numbers
+from tinier_yolo.export.c99.layers import NARROW, Arrays, packed, pool_numbers, to_words
 from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 
 MAGIC = int.from_bytes(b"TYW1", "little")
@@ -61,7 +61,7 @@ def _layer(layer: QuantizedLayer | OutputLayer, arrays: Arrays) -> list[Words]:
     parts = [np.array(numbers, np.uint32), arrays.weights.ravel()]
     if isinstance(layer, OutputLayer):
         return parts + [_words(array.astype("<i4")) for array in (arrays.base, layer.multipliers, layer.biases)]
-    return [*parts, _words(arrays.limits), arrays.flips]
+    return [*parts, _words(arrays.limits), to_words(layer.flips[None])[0]]
 
 
 def _words(array: NDArray[np.generic]) -> Words:
