@@ -18,37 +18,58 @@ size_t table_row_bytes(const layer *l) {
     return (size_t)(l->width + 2 * l->padding) * (size_t)(l->groups * l->planes) * 16;
 }
 
-/* The table of four levels at q. */
-INLINE bytes table_of(const uint8_t *q, int shift, uint8_t mask, const bytes *turned) {
-    bytes table = {0};
-    int j;
-    for (j = 0; j < 4; j++) {
-        table += splat((uint8_t)(q[j] >> shift & mask)) ^ turned[j];
+/* Byte j of each four, in all places. */
+#define EACH(q, j) __builtin_shufflevector(q, q, j, j, j, j, j, j, j, j, j, j, j, j, j, j, j, j)
+
+/* The table of four levels, from them four times in a row; turned[j] has the highest level where bit j of an index is. */
+INLINE bytes table_of(bytes q, const bytes *turned) {
+    return (EACH(q, 0) ^ turned[0]) + (EACH(q, 1) ^ turned[1]) + (EACH(q, 2) ^ turned[2]) + (EACH(q, 3) ^ turned[3]);
+}
+
+INLINE bytes four_times(const uint8_t *q) {
+    uint32_t all;
+    __builtin_memcpy(&all, q, 4);
+    return (bytes)((words){0} + all);
+}
+
+/* Tables of cells of the padding; returns where the next ones go. */
+static bytes *padding_tables(const layer *l, bytes *table, const bytes *turned, int32_t cells) {
+    const bytes none = turned[0] + turned[1] + turned[2] + turned[3];
+    int32_t i;
+    for (i = 0; i < cells * l->groups; i++) {
+        *table++ = none;
     }
     return table;
 }
 
-/* Tables of a row, (plane, cell, group); row NULL: all cells are padding. */
-void tables_of_row(const layer *l, const uint8_t *row, int32_t cell_bytes, uint8_t *to) {
-    static const uint8_t zeros[4];
-    const int32_t cells = l->width + 2 * l->padding;
-    const uint8_t top = (uint8_t)(l->planes == 2 ? 15 : (1 << l->in_bits) - 1);
-    bytes *table = (bytes *)(void *)to, turned[4];
-    int32_t plane, cell, group, i, j;
+static void turns(uint8_t top, bytes *turned) {
+    int i, j;
     for (j = 0; j < 4; j++) {
         for (i = 0; i < 16; i++) {
             turned[j][i] = (i >> j & 1) != 0 ? top : 0;
         }
     }
+}
+
+/* Tables of a row, (plane, cell, group); row NULL: all cells are padding. */
+void tables_of_row(const layer *l, const uint8_t *row, int32_t cell_bytes, uint8_t *to) {
+    const bytes low = splat(15);
+    bytes *table = (bytes *)(void *)to, turned[4];
+    int32_t plane, cell, group;
+    turns((uint8_t)(l->planes == 2 ? 15 : (1 << l->in_bits) - 1), turned);
     for (plane = 0; plane < l->planes; plane++) {
-        const int shift = l->planes == 2 && plane == 0 ? 4 : 0;
-        for (cell = -l->padding; cell < cells - l->padding; cell++) {
-            const int outside = row == NULL || cell < 0 || cell >= l->width;
+        const uint8_t *q = row;
+        table = padding_tables(l, table, turned, row == NULL ? l->width + 2 * l->padding : l->padding);
+        for (cell = 0; cell < l->width && row != NULL; cell++, q += cell_bytes) {
             for (group = 0; group < l->groups; group++) {
-                const uint8_t *q = outside ? zeros : row + (size_t)cell * (size_t)cell_bytes + 4 * group;
-                *table++ = table_of(q, shift, top, turned);
+                bytes four = four_times(q + 4 * group);
+                if (l->planes == 2) {
+                    four = plane == 0 ? four >> 4 : four & low;
+                }
+                *table++ = table_of(four, turned);
             }
         }
+        table = row == NULL ? table : padding_tables(l, table, turned, l->padding);
     }
 }
 

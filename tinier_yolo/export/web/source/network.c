@@ -205,13 +205,27 @@ static void pool_columns(const layer *l, const uint8_t *levels, uint8_t *to) {
     }
 }
 
+/* The same where windows are two columns that touch and none is cut off. */
+static void pool_pairs(const layer *l, const uint8_t *levels, uint8_t *to) {
+    const int32_t blocks = l->blocks;
+    const bytes *from = (const bytes *)(const void *)levels;
+    bytes *best = (bytes *)(void *)to;
+    int32_t out, b;
+    for (out = 0; out < l->out_width; out++, from += 2 * blocks) {
+        for (b = 0; b < blocks; b++, best++) {
+            *best = larger_bytes(*best, larger_bytes(from[b], from[blocks + b]));
+        }
+    }
+}
+
 /* Put row y of the convolution into the windows that hold it. */
 static void pool_row(const layer *l, const uint8_t *levels, int32_t y, uint8_t *map) {
     const int32_t place = y + l->pool_padding / 2, from = place - l->pool_size + 1;
     const size_t pitch = (size_t)l->out_width * (size_t)l->blocks * 16;
+    const int pairs = l->pool_size == 2 && l->pool_stride == 2 && l->pool_padding < 2 && 2 * l->out_width <= l->columns;
     int32_t row = from <= 0 ? 0 : (from + l->pool_stride - 1) / l->pool_stride;
     for (; row <= place / l->pool_stride && row < l->out_height; row++) {
-        pool_columns(l, levels, map + (size_t)row * pitch);
+        (pairs ? pool_pairs : pool_columns)(l, levels, map + (size_t)row * pitch);
     }
 }
 
