@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make detect` and `make test`. Both make a virtual environment in .venv first.
+# Everything a newcomer needs: `make detect`, `make web` and `make test`. All make a virtual environment in .venv first.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -12,10 +12,13 @@ PHOTO  ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: detect test lint format smoke-opencv5 clean
+.PHONY: detect web test lint format smoke-opencv5 clean
 
 detect: $(VENV)/runtime.stamp  ## find the faces of PHOTO (or of matplotlib's sample) and draw them into out/
 	$(BIN)/tinier-yolo detect "$(or $(PHOTO),$(shell $(BIN)/python -c 'import matplotlib as m; print(m.get_data_path() + "/sample_data/grace_hopper.jpg")' 2>/dev/null))" --out out
+
+web: $(VENV)/runtime.stamp  ## the detector as a page in the browser: pictures, the camera; Ctrl-C ends it
+	$(BIN)/tinier-yolo serve --port 0 --open
 
 test: $(VENV)/dev.stamp  ## the whole test suite
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile

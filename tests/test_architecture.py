@@ -23,7 +23,7 @@ ROWS = (
     ("detection", "classification"),
     ("media",),
     ("bulk",),
-    ("training", "benchmark", "eval"),
+    ("training", "benchmark", "eval", "serve"),
     ("calibration",),
     ("cli",),
 )
@@ -40,7 +40,7 @@ CONFINED = {
     "torch": ("tinier_yolo/training/",),
     "numba": ("tinier_yolo/runtime/kernels/", "tinier_yolo/training/fused_kernels", "tinier_yolo/benchmark/peak.py"),
     "llvmlite": ("tinier_yolo/runtime/kernels/", "tinier_yolo/training/fused_kernels", "tinier_yolo/benchmark/peak.py"),
-    "onnx": ("tinier_yolo/export/onnx.py",),
+    "onnx": ("tinier_yolo/export/onnx", "tinier_yolo/export/qonnx.py", "tinier_yolo/cli/export.py"),
     "av": ("tinier_yolo/media/pyav.py", "tinier_yolo/media/pyav_encoder.py"),
     "cv2": (
         "tinier_yolo/media/",

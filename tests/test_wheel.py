@@ -54,6 +54,10 @@ def test_it_has_every_module_and_one_top_level_name(site: Path, root: Path) -> N
     assert {str(path.relative_to(site / "tinier_yolo")) for path in site.rglob("*.py")} == expected
     assert (site / "tinier_yolo" / "weights" / "ifq-tinier-yolo-face.ifq").is_file()
     assert not list(site.rglob("*.weights"))
+    web = Path("tinier_yolo", "export", "web")
+    shipped = {path.relative_to(root) for path in (root / web).rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {path for path in shipped if not (site / path).is_file()} == set()
+    assert {Path("module.wasm"), Path("page", "page.html")} <= {path.relative_to(web) for path in shipped}
 
 
 def test_it_detects_and_evaluates(site: Path, tmp_path: Path) -> None:
