@@ -10,6 +10,7 @@ from tests.training.conftest import tiny_cfg
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import WeightsError
 from tinier_yolo.training.checkpoint import FORMAT, Checkpoint, check_same_run, optimizer_tensors, restore_optimizer
+from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.state import RunState
 
 
@@ -61,7 +62,8 @@ def test_values_that_are_no_object_are_refused(tmp_path: Path, values: str) -> N
 def test_a_run_does_not_go_on_with_what_is_not_its_own(
     tmp_path: Path, tensors: dict[str, torch.Tensor], values: dict[str, object]
 ) -> None:
-    rng, state = torch.get_rng_state(), RunState(Network.parse(tiny_cfg(False)), torch.device("cpu"), False)
+    rng, network = torch.get_rng_state(), Network.parse(tiny_cfg(False))
+    state = RunState(network, torch.device("cpu"), DarknetModel(network, False))
     state.save(tmp_path / "x", {"seed": 1})
     saved = Checkpoint.load(tmp_path / "x")
     Checkpoint({**saved.tensors, **tensors}, {**saved.values, **values}).save(tmp_path / "x")

@@ -21,7 +21,6 @@ from tinier_yolo.training.checkpoint import (
     optimizer_tensors,
     restore_optimizer,
 )
-from tinier_yolo.training.fixed_point import FixedPointModel, Formats
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.optimizer import make_optimizer
 from tinier_yolo.training.portable import portable
@@ -42,10 +41,9 @@ class RunState:
         finished: whether the run had come to its end.
     """
 
-    def __init__(self, network: Network, device: torch.device, fused: bool, formats: Formats | None = None) -> None:
-        """Random weights; those of a detector find no face anywhere."""
-        self.network = network
-        self.model = DarknetModel(network, fused) if formats is None else FixedPointModel(network, formats)
+    def __init__(self, network: Network, device: torch.device, model: DarknetModel) -> None:
+        """The model with its random weights; those of a detector find no face anywhere."""
+        self.network, self.model = network, model
         if isinstance(network.layers[-1], Region):
             expect_background(self.model)
         self.average = copy.deepcopy(self.model)

@@ -38,6 +38,7 @@ from tinier_yolo.training.measure import (
     numbers_of,
     validate,
 )
+from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.packed import Packed, load_parts
 from tinier_yolo.training.region_loss import region_loss
 from tinier_yolo.training.state import RunState
@@ -111,7 +112,7 @@ class TimedRun:
             raise DataError("no packed training images", path=options.packs, expected="train-000.npz ...")
         held_out = load_parts(options.packs, "valid", classes)
         self.validation_batches = letterboxed(held_out, network) if held_out else []
-        self.state = RunState(network, self.device, fused=False)
+        self.state = RunState(network, self.device, DarknetModel(network, fused=False))
         if options.init is not None:
             self.state.model.load_parameters(load_initial(options.init, network))
             self.state.average.load_state_dict(self.state.model.state_dict())

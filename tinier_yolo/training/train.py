@@ -75,10 +75,13 @@ class Run:
         self.identity = run_identity(network, self.feed, options.seed)
         if self.device.type == "cpu":
             keep_memory()
-        formats = read_formats(options.formats, network) if options.formats else None
-        self.state = RunState(network, self.device, options.fused, formats)
-        if isinstance(self.state.model, FixedPointModel):
-            self.identity["formats"] = self.state.model.identity
+        if options.formats:
+            model: DarknetModel = FixedPointModel(network, read_formats(options.formats, network))
+        else:
+            model = DarknetModel(network, options.fused)
+        self.state = RunState(network, self.device, model)
+        if isinstance(model, FixedPointModel):
+            self.identity["formats"] = model.identity
 
     # ------------------------------------------------------------------------------------------ preparation
 
