@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Self
 
+from tinier_yolo.cli import detect_bulk
 from tinier_yolo.cli.options import size
 from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.detection.formats import FORMATS
@@ -73,10 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the network's input (default: the model's own); a larger one finds smaller faces, in more time",
     )
     parser.add_argument("--out", metavar="DIR", default="out", help="folder for what is written (default out)")
-    parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="form of the results (default jsonl)")
+    formats = (*FORMATS, "parquet")
+    parser.add_argument("--format", choices=formats, default="jsonl", help="form of the results (default jsonl)")
     parser.add_argument("--show", action="store_true", help="show the pictures in a window; q or Escape ends")
     parser.add_argument("--no-save", action="store_true", help="write no pictures and videos")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one image (default 1)")
+    detect_bulk.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,6 +88,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TinierYoloError: the model or the options are bad, or the output folder cannot be written.
     """
+    detect_bulk.check(args)
+    if args.shard is not None:
+        return detect_bulk.run(args)
     from tinier_yolo.datasets.labels import load_names
     from tinier_yolo.detection.detector import Detector, check_thresholds
     from tinier_yolo.media.sources import expand
