@@ -43,6 +43,8 @@ CONFINED = {
     "onnx": ("tinier_yolo/export/onnx", "tinier_yolo/export/qonnx.py", "tinier_yolo/cli/export.py"),
     "av": ("tinier_yolo/media/pyav.py", "tinier_yolo/media/pyav_encoder.py"),
     "distributed": ("tinier_yolo/bulk/cluster.py",),
+    "pandas": ("tinier_yolo/detection/detections.py",),
+    "supervision": ("tinier_yolo/detection/detections.py",),
     "fsspec": ("tinier_yolo/bulk/remote.py",),
     "pyarrow": ("tinier_yolo/bulk/parquet.py",),
     "cv2": (

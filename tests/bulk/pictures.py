@@ -61,12 +61,8 @@ class Held:
         """Wait until somebody reads it; returns this end of the pipe."""
         return os.open(self.path, os.O_WRONLY)
 
-    def give(self) -> None:
-        """Let the next reader have it."""
-        with self.path.open("wb") as pipe:
-            pipe.write(self._content)
-
     def restore(self) -> None:
-        """Make it a file again."""
-        self.path.unlink()
-        self.path.write_bytes(self._content)
+        """Make it a file again, for those who open it from now on."""
+        beside = self.path.with_suffix(".new")
+        beside.write_bytes(self._content)
+        beside.replace(self.path)

@@ -9,7 +9,7 @@ import pytest
 from tinier_yolo.bulk.manifest import Manifest, claim
 from tinier_yolo.errors import DataError, UsageError
 
-OWN = Manifest("ab", None, ("face",), (416, 416), 0.25, 0.45, "jsonl", 250, 1001, "cd", "0.1.0")
+OWN = Manifest("ab", None, ("face",), (416, 416), None, 0.25, 0.45, "jsonl", 250, 1001, "cd", "0.1.0")
 
 
 def test_a_folder_is_claimed_and_gone_on_with(tmp_path: Path) -> None:

@@ -48,13 +48,13 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path, 6)
     held, told = Held(pictures[3]), []
 
-    def kill_and_give() -> None:
+    def kill() -> None:
         end = held.wait()
+        held.restore()
         kill_children()
         os.close(end)
-        held.give()
 
-    thread = Thread(target=kill_and_give)
+    thread = Thread(target=kill)
     thread.start()
     counts = list(run(tmp_path / "out", pictures, 2, workers=1, tell=told.append))
     thread.join()

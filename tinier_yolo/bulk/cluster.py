@@ -21,10 +21,10 @@ from typing import Any
 
 from tinier_yolo import __version__
 from tinier_yolo.bulk.entries import Shard
+from tinier_yolo.bulk.local import FaceDetector
 from tinier_yolo.bulk.model import ModelContent
 from tinier_yolo.bulk.shards import Counts, Job, run_shard
 from tinier_yolo.bulk.workers import MOST_DEATHS, LostShardError, lost
-from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import OutputError, TinierYoloError, UsageError
 
 #: Seconds that the scheduler has to answer, and a first worker to appear.
@@ -71,7 +71,7 @@ def run_cluster(
     logging.getLogger("distributed").setLevel(logging.ERROR)
     shared = replace(job, out=str(Path(job.out).absolute()), root=os.getcwd())  # noqa: PTH109
     try:
-        client = Client(address, timeout=_PATIENCE)
+        client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise UsageError("no Dask scheduler answers", place=address, found=str(error)[:100]) from error
     with closing(client):
@@ -98,7 +98,7 @@ class _Run:
     def results(self, shards: Iterator[Shard]) -> Generator[Counts | LostShardError]:
         from distributed import as_completed
 
-        done = as_completed()
+        done = as_completed(loop=self._client.loop)
         self._fill(done, shards)
         for future in done:
             shard = self._shards.pop(future.key)
@@ -162,7 +162,7 @@ def _check_seen(part: Path) -> None:
 
 _lock = threading.Lock()
 #: Detectors that nobody uses now, by model and arguments: each serves a thread at a time.
-_idle: dict[object, SimpleQueue[Detector]] = {}
+_idle: dict[object, SimpleQueue[FaceDetector]] = {}
 
 
 def _run_task(version: str, job: Job, shard: Shard, model: ModelContent) -> tuple[tuple[Any, ...], str]:
@@ -182,12 +182,12 @@ def _run_task(version: str, job: Job, shard: Shard, model: ModelContent) -> tupl
     return tuple(counts), ""
 
 
-def _detectors(model: ModelContent) -> SimpleQueue[Detector]:
+def _detectors(model: ModelContent) -> SimpleQueue[FaceDetector]:
     with _lock:
         return _idle.setdefault((model.digests, model.files), SimpleQueue())
 
 
-def _taken(idle: SimpleQueue[Detector]) -> Detector | None:
+def _taken(idle: SimpleQueue[FaceDetector]) -> FaceDetector | None:
     try:
         return idle.get_nowait()
     except Empty:

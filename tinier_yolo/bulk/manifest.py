@@ -25,6 +25,7 @@ class Manifest:
         cfg: SHA-256 of the cfg, if there is one.
         names: of the classes.
         size: the network's input, (width, height).
+        tiles: width, height and overlap of tiles, if there are any.
         thresh: the least score.
         nms: the largest IoU.
         format: jsonl or parquet.
@@ -38,6 +39,7 @@ class Manifest:
     cfg: str | None
     names: tuple[str, ...]
     size: tuple[int, int]
+    tiles: tuple[int, int, int] | None
     thresh: float
     nms: float
     format: str

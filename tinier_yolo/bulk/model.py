@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tinier_yolo.detection.detector import Detector, Size
+from tinier_yolo.detection.tiles import TiledDetector, load
 from tinier_yolo.errors import UsageError
 from tinier_yolo.shipped import cfg_file
 
@@ -23,6 +24,7 @@ class ModelFiles:
         size: the network's input; the model's own if None.
         threads: threads for one image.
         class_names: of the classes of weights.
+        tiles: width, height and overlap of tiles in which pictures are looked at too.
     """
 
     path: str
@@ -30,14 +32,15 @@ class ModelFiles:
     size: Size | None = None
     threads: int = 1
     class_names: tuple[str, ...] | None = None
+    tiles: tuple[int, int, int] | None = None
 
-    def load(self) -> Detector:
+    def load(self) -> Detector | TiledDetector:
         """A detector.
 
         Raises:
             TinierYoloError: see ``Detector.load``.
         """
-        return Detector.load(self.path, self.cfg, self.size, self.threads, self.class_names)
+        return load(self.tiles, self.path, self.cfg, self.size, self.threads, self.class_names)
 
     def content(self) -> ModelContent:
         """The same with the files' bytes.
@@ -67,7 +70,7 @@ class ModelContent:
         """SHA-256 of both, in hexadecimal."""
         return _digest(self.model), None if self.cfg is None else _digest(self.cfg)
 
-    def load(self) -> Detector:
+    def load(self) -> Detector | TiledDetector:
         """A detector, by way of temporary files.
 
         Raises:

@@ -14,11 +14,11 @@ from typing import Any
 from tinier_yolo import __version__
 from tinier_yolo.bulk import cluster, parquet
 from tinier_yolo.bulk.entries import Entry, Shard, Survey, check_arguments, located, read_entries, shards, survey
+from tinier_yolo.bulk.local import FaceDetector
 from tinier_yolo.bulk.manifest import MANIFEST, Manifest, claim
 from tinier_yolo.bulk.model import ModelFiles
 from tinier_yolo.bulk.shards import Counts, Job, read_entry
 from tinier_yolo.bulk.workers import LostShardError, run_here, run_processes
-from tinier_yolo.detection.detector import Detector
 from tinier_yolo.errors import MediaError, printable
 
 #: After so many shards that end every worker something else is wrong than a picture.
@@ -92,8 +92,8 @@ def run(options: BulkOptions) -> Totals:
         _check_first(options)
     model, cfg = content.digests
     manifest = Manifest(
-        model, cfg, detector.class_names, detector.size, options.thresh, options.nms, options.format, options.shard,
-        counted.images, counted.digest, __version__,
+        model, cfg, detector.class_names, detector.size, options.model.tiles, options.thresh, options.nms,
+        options.format, options.shard, counted.images, counted.digest, __version__,
     )  # fmt: skip
     claim(options.out, manifest, resume=options.resume)
     job = Job(str(options.out), options.format, options.thresh, options.nms, detector.class_names)
@@ -132,7 +132,7 @@ def _waiting(options: BulkOptions, job: Job, counted: Survey, totals: Totals) ->
 
 
 def _results(
-    options: BulkOptions, job: Job, waiting: Iterator[Shard], detector: Detector, progress: _Progress
+    options: BulkOptions, job: Job, waiting: Iterator[Shard], detector: FaceDetector, progress: _Progress
 ) -> Generator[Counts | LostShardError]:
     if options.dask is not None:
         return cluster.run_cluster(job, waiting, options.model.content(), options.dask, progress.tell)

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_thresholds(args.thresh, args.nms)
     names = load_names(args.names) if args.names else None
-    model = ModelFiles(str(args.model or default_model()), args.cfg, args.size, args.threads, names)
+    model = ModelFiles(str(args.model or default_model()), args.cfg, args.size, args.threads, names, args.tiles)
     totals = run(
         BulkOptions(
             args.sources, Path(args.out), model, args.thresh, args.nms, args.shard, args.format, args.resume,
