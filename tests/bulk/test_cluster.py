@@ -47,7 +47,7 @@ def reader(pipe: Path) -> int:
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         pid = int(link.parts[2])
         with suppress(OSError):
-            if pid != os.getpid() and os.readlink(link).startswith(str(pipe)):
+            if pid != os.getpid() and str(link.readlink()).startswith(str(pipe)):
                 return pid
     raise AssertionError("nobody reads it")
 
