@@ -27,8 +27,6 @@ import numpy as np
 
 from tinier_yolo.shipped import default_model
 
-SHARD = 250
-
 
 def main() -> None:
     """Make the pictures and do the runs that are asked for."""
@@ -46,11 +44,11 @@ def main() -> None:
     Path("eighth.txt").write_text("".join(f"{name}\n" for name in names[: len(names) // 8]))
     runs = {
         "plain": lambda: detect("plain", "list.txt", "--no-save", rows=Path("plain.jsonl")),
-        "eighth": lambda: bulk("eighth", "eighth.txt"),
-        "one": lambda: bulk("one", "list.txt"),
-        "four": lambda: bulk("four", "list.txt", "--workers", "4"),
-        "dask": lambda: on_a_cluster("dask"),
-        "killed": lambda: killed("killed", len(names)),
+        "eighth": lambda: bulk("eighth", "eighth.txt", args.shard),
+        "one": lambda: bulk("one", "list.txt", args.shard),
+        "four": lambda: bulk("four", "list.txt", args.shard, "--workers", "4"),
+        "dask": lambda: on_a_cluster("dask", args.shard),
+        "killed": lambda: killed("killed", args.shard, len(names)),
     }
     for name, run in runs.items():
         if not args.only or name in args.only:
@@ -100,23 +98,22 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def bulk(name: str, source: str, *arguments: str, fresh: bool = True) -> dict[str, Any]:
+def bulk(name: str, source: str, shard: int, *arguments: str) -> dict[str, Any]:
     """A bulk run into a folder of its own, and whether its rows are plain detection's."""
-    if fresh:
-        shutil.rmtree(name, ignore_errors=True)
-    took = detect(name, source, "--shard", str(SHARD), "--out", name, *arguments)
+    shutil.rmtree(name, ignore_errors=True)
+    took = detect(name, source, "--shard", str(shard), "--out", name, *arguments)
     return took | {"same_rows": same(name)}
 
 
-def on_a_cluster(name: str) -> dict[str, Any]:
+def on_a_cluster(name: str, shard: int) -> dict[str, Any]:
     """A bulk run by a Dask cluster of two processes; its start is not counted."""
     import distributed
 
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        return bulk(name, "list.txt", "--dask", cluster.scheduler_address)
+        return bulk(name, "list.txt", shard, "--dask", cluster.scheduler_address)
 
 
-def killed(name: str, images: int) -> dict[str, Any]:
+def killed(name: str, shard: int, images: int) -> dict[str, Any]:
     """A run whose workers are killed now and then, and whose client is killed in the middle and starts again."""
     shutil.rmtree(name, ignore_errors=True)
     command = [
@@ -130,9 +127,9 @@ def killed(name: str, images: int) -> dict[str, Any]:
         "--size",
         "96",
     ]
-    command += ["--shard", str(SHARD), "--out", name, "--workers", "2", "--resume"]
+    command += ["--shard", str(shard), "--out", name, "--workers", "2", "--resume"]
     deaths = 0
-    parts = -(-images // SHARD)
+    parts = -(-images // shard)
     for stop in (parts // 3, 2 * parts // 3, parts + 1):
         with open(f"{name}.log", "a") as log:  # noqa: PTH123
             client = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)

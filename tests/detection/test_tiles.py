@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import red_detector
@@ -20,6 +20,7 @@ def detector(tmp_path: Path) -> Detector:
     return Detector.load(tmp_path / "red.weights", tmp_path / "red.cfg")
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(32, 700), st.integers(32, 700), st.data())
 def test_tiles_cover_the_picture_and_overlap(
     width: int, height: int, wide: int, high: int, data: st.DataObject
