@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=20000, metavar="N")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/tinier-yolo-bulk"), metavar="DIR")
+    parser.add_argument("--shard", type=int, default=250, metavar="N", help="pictures a file (default 250)")
     parser.add_argument(
         "--only", nargs="*", metavar="NAME", help="plain, eighth, one, four, dask, killed (default all)"
     )
