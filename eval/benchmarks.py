@@ -170,8 +170,12 @@ BENCHMARKS = (
     ),
     Benchmark(
         "labelled",
-        "AP at IoU 0.5 and rate at 0.1 false positives an image for the valid list of a .data file",
-        (Option("--data", "DATA", ".data file; its valid list is evaluated", required=True),),
+        "AP at IoU 0.5 and rate at 0.1 false positives an image for a YOLO-labelled or COCO-annotated set",
+        (
+            Option("--data", "DATA", ".data file; its valid list is evaluated"),
+            Option("--coco", "FILE", "COCO's annotations instead, of one category or with one called face"),
+            Option("--images", "ROOT", "with --coco: the folder of its images"),
+        ),
         compare=True,
         figure=True,
         errors=True,

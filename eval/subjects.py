@@ -14,6 +14,7 @@ from tinier_yolo.bulk.local import FaceDetector
 from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.detector import Detector
+from tinier_yolo.detection.tiles import TiledDetector, load
 from tinier_yolo.errors import PathLike, UsageError
 from tinier_yolo.eval.peers import HaarCascade, YuNet
 from tinier_yolo.eval.run import Subject
@@ -43,6 +44,7 @@ def own_detector(
     size: int | tuple[int, int] | None = None,
     *,
     class_names: tuple[str, ...] | None = None,
+    tiles: tuple[int, int, int] | None = None,
     name: str | None = None,
     **how: Any,
 ) -> Chosen:
@@ -55,6 +57,7 @@ def own_detector(
         cfg: the cfg of the weights.
         size: the network's input; the model's own if None.
         class_names: of the classes of weights.
+        tiles: width, height and overlap of tiles in which images are looked at too.
         name: the file's name without its ending if None.
         how: thresh, nms and workers, as of :class:`tinier_yolo.eval.run.Subject`.
 
@@ -63,10 +66,12 @@ def own_detector(
     """
 
     def make() -> FaceDetector:
-        return _faces_of(Detector.load(model, cfg, size, class_names=class_names))
+        return _faces_of(load(tiles, model, cfg, size, 1, class_names))
 
-    first = Detector.load(model, cfg, size, class_names=class_names)
+    first = load(tiles, model, cfg, size, 1, class_names)
     details = {"detector": "tinier-yolo", **model_details(model), "network_size": list(first.size), **_thresholds(how)}
+    if tiles:
+        details["tiles"] = list(tiles)
     if len(first.class_names) > 1:
         counted = {name for name in first.class_names if name.casefold() == FACE}
         details["classes"] = sorted(counted) or list(first.class_names)
@@ -95,7 +100,7 @@ def peer(kind: str, model: PathLike | None = None, *, name: str | None = None, *
 @dataclass(frozen=True)
 class _Faces:
     # What a detector of several classes finds of some of them.
-    detector: Detector
+    detector: Detector | TiledDetector
     class_ids: tuple[int, ...]
 
     def detect(self, rgb: NDArray[np.uint8], thresh: float = EVALUATION_THRESH, nms: float = NMS) -> Detections:
@@ -103,7 +108,7 @@ class _Faces:
         return found[np.isin(found.class_ids, self.class_ids)]
 
 
-def _faces_of(detector: Detector) -> FaceDetector:
+def _faces_of(detector: Detector | TiledDetector) -> FaceDetector:
     names = detector.class_names
     faces = tuple(number for number, name in enumerate(names) if name.casefold() == FACE)
     return _Faces(detector, faces) if faces and len(names) > 1 else detector

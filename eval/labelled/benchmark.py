@@ -1,4 +1,4 @@
-"""The evaluation of a YOLO-labelled set: the valid list of a .data file and a detector in; AP, rate and curves out."""
+"""The evaluation of a labelled set, a .data file's valid list or COCO's annotations: AP, rate and curves out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.datasets.coco import load_coco
 from tinier_yolo.datasets.labels import Sample, load_data, load_listed
 from tinier_yolo.datasets.paths import read_image_list
 from tinier_yolo.detection.boxes import cxcywh_to_xyxy, iou
 from tinier_yolo.detection.letterbox import Letterbox
-from tinier_yolo.errors import DataError, PathLike
+from tinier_yolo.errors import DataError, PathLike, UsageError
 from tinier_yolo.eval.average_precision import PrecisionRecall
 from tinier_yolo.eval.benchmarks import Request
 from tinier_yolo.eval.contact_sheet import write_errors
@@ -157,8 +158,8 @@ def evaluate(request: Request) -> LabelledResult:
     Raises:
         TinierYoloError: bad input, or results that cannot be written.
     """
-    data = request.needed("data")
-    samples, chosen = load_set(data), request.choose()
+    data, samples = _load(request)
+    chosen = request.choose()
     result = evaluate_detector(
         samples,
         chosen.subject,
@@ -170,6 +171,16 @@ def evaluate(request: Request) -> LabelledResult:
         errors=request.errors,
     )
     return replace(result, title=data)
+
+
+def _load(request: Request) -> tuple[str, dict[str, Sample]]:
+    """The set that was named, and what it is called."""
+    data, coco = request.one("data"), request.one("coco")
+    if (data is None) == (coco is None):
+        raise UsageError("which set?", expected="--data DATA, or --coco FILE with --images ROOT")
+    if coco is None:
+        return str(data), load_set(str(data))
+    return coco, load_coco(coco, request.images())
 
 
 def evaluate_detector(

@@ -201,6 +201,20 @@ def test_labelled_with_a_model(folder: Path, capsys: pytest.CaptureFixture[str])
     assert (summary(folder)["network_size"], summary(folder)["rate"]) == ([256, 256], 0.0)
 
 
+def test_a_coco_annotated_set_is_one_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = red_detector.write_model(folder)
+    assert main(["detect", str(folder / "yolo/images"), *model, "--no-save", "--format", "coco"]) == 0
+    (folder / "coco.json").write_text(capsys.readouterr().out)
+    coco = ("labelled", "--coco", folder / "coco.json")
+    assert run(folder, *coco, "--images", folder, *model, "--tiles", "64x64:16") == 0
+    assert (summary(folder)["ap"], summary(folder)["faces"], summary(folder)["tiles"]) == (1.0, 1, [64, 64, 16])
+    assert run(folder, *coco, *model) == 2
+    assert "--images ROOT" in capsys.readouterr().err
+    for words in (("labelled",), (*coco, "--data", "x.data")):
+        assert run(folder, *words, *model) == 2
+        assert "which set? (expected --data DATA, or --coco FILE" in capsys.readouterr().err
+
+
 def test_voc_is_another_name_of_labelled(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = []
     for name in ("labelled", "voc"):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
 from tinier_yolo.detection.detections import Detections
-from tinier_yolo.errors import DetectionsError
+from tinier_yolo.errors import DetectionsError, UsageError
 
 THREE = Detections.of([[0, 0, 1, 1], [1, 1, 2, 2], [2, 2, 3, 3]], [0.5, 0.9, 0.5], [0, 1, 2])
 
@@ -44,3 +46,30 @@ def test_unequal_lengths_are_an_error() -> None:
         Detections.of([[0, 0, 1, 1]], [0.5, 0.6])
     with pytest.raises(DetectionsError, match="unequal lengths"):
         Detections.of([[0, 0, 1, 1]], [0.5], [0, 1])
+
+
+def test_a_data_frame_has_a_row_for_each() -> None:
+    pytest.importorskip("pandas")
+    frame = THREE.to_dataframe(("face", "mask", "hat"))
+    assert list(frame.columns) == ["x1", "y1", "x2", "y2", "score", "class"]
+    assert frame.loc[1].tolist() == [1, 1, 2, 2, pytest.approx(0.9), "mask"]
+    assert THREE.to_dataframe()["class"].tolist() == [0, 1, 2]
+    assert len(Detections.empty().to_dataframe(("face",))) == 0
+
+
+def test_supervision_gets_the_same_boxes() -> None:
+    pytest.importorskip("supervision")
+    found = THREE.to_supervision(("face", "mask", "hat"))
+    np.testing.assert_array_equal(found.xyxy, THREE.boxes)
+    np.testing.assert_array_equal(found.confidence, THREE.scores)
+    assert found.class_id.tolist() == [0, 1, 2]
+    assert found.data["class_name"].tolist() == ["face", "mask", "hat"]
+    assert len(THREE.to_supervision()) == 3
+    assert len(Detections.empty().to_supervision(("face",))) == 0
+
+
+@pytest.mark.parametrize(("package", "method"), [("pandas", "to_dataframe"), ("supervision", "to_supervision")])
+def test_a_package_that_is_missing_is_named(package: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=f"pip install {package}"):
+        getattr(THREE, method)()

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.detection.detections import Detections
-from tinier_yolo.detection.detector import Detector, Prepared
 from tinier_yolo.errors import MediaError, PathLike
 from tinier_yolo.media.ahead import read_together
 from tinier_yolo.media.images import read_image
@@ -34,6 +33,18 @@ class FaceDetector(Protocol):
 
     def detect(self, rgb: NDArray[np.uint8], thresh: float = ..., nms: float = ...) -> Detections:
         """The faces of an image, uint8 (height, width, 3), RGB."""
+        ...
+
+
+class FrameDetector(Protocol):
+    """What finds faces in frames that a thread prepares ahead: a ``Detector`` or a ``TiledDetector``."""
+
+    def prepare(self, rgb: NDArray[np.uint8]) -> Any:
+        """What ``detect`` does first; its ``letterbox`` knows the size of the frame."""
+        ...
+
+    def detect(self, rgb: Any, thresh: float = ..., nms: float = ...) -> Detections:
+        """The faces of a frame, or of what was made of it."""
         ...
 
 
@@ -85,7 +96,7 @@ def detect_image(
 
 
 def detect_frames(
-    reader: VideoReader, detector: Detector, thresh: float = THRESH, nms: float = NMS, *, keep: bool = False
+    reader: VideoReader, detector: FrameDetector, thresh: float = THRESH, nms: float = NMS, *, keep: bool = False
 ) -> Generator[Found]:
     """Detect in each frame of a video or a camera. Frames are decoded and letterboxed in a thread, a few ahead.
 
@@ -108,7 +119,12 @@ def detect_frames(
 
 
 def detect_together(
-    readers: Sequence[VideoReader], detector: Detector, thresh: float = THRESH, nms: float = NMS, *, keep: bool = False
+    readers: Sequence[VideoReader],
+    detector: FrameDetector,
+    thresh: float = THRESH,
+    nms: float = NMS,
+    *,
+    keep: bool = False,
 ) -> Generator[tuple[int, Found | MediaError]]:
     """Detect in the frames of several streams as they come. Each is read in a thread of its own.
 
@@ -128,14 +144,14 @@ def detect_together(
                 yield number, _found(frame, detector, thresh, nms)
 
 
-_Ready = tuple[NDArray[np.uint8] | None, Prepared]
+_Ready = tuple[NDArray[np.uint8] | None, Any]
 
 
-def _preparer(detector: Detector, keep: bool) -> Callable[[NDArray[np.uint8]], _Ready]:
+def _preparer(detector: FrameDetector, keep: bool) -> Callable[[NDArray[np.uint8]], _Ready]:
     return lambda rgb: (rgb if keep else None, detector.prepare(rgb))
 
 
-def _found(frame: tuple[float, _Ready], detector: Detector, thresh: float, nms: float) -> Found:
+def _found(frame: tuple[float, _Ready], detector: FrameDetector, thresh: float, nms: float) -> Found:
     moment, (rgb, prepared) = frame
     found, seconds = _timed(detector, prepared, thresh, nms)
     return Found(found, prepared.letterbox.image_size, seconds, rgb, moment)

@@ -11,7 +11,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Self
 
-from tinier_yolo.cli.options import size
+from tinier_yolo.cli import detect_bulk
+from tinier_yolo.cli.options import size, tiles
 from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.detection.formats import FORMATS
 from tinier_yolo.errors import MediaError, TinierYoloError, printable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from tinier_yolo.bulk.local import Found
     from tinier_yolo.detection.detector import Detector
+    from tinier_yolo.detection.tiles import TiledDetector
     from tinier_yolo.media.display import Window
     from tinier_yolo.media.sources import Source
     from tinier_yolo.media.video import VideoReader
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]
 
 _EPILOG = """
-Results go to stdout (json: one document; jsonl: a line for each picture; csv: a row for each detection; fddb: FDDB's
-records) or into the folder --out (yolo: NAME.txt, labels as Darknet reads them, and classes.txt; wider:
-EVENT/NAME.txt). Pictures and videos with the boxes drawn go into --out, unless --no-save is given; folders below a
-folder are kept, and a second file of the same name becomes NAME-2, which is said. Progress and messages go to stderr.
+Results go to stdout (json: one document; jsonl: a line for each picture; csv: a row for each detection; coco: COCO's
+annotations; fddb: FDDB's records) or into the folder --out (yolo: NAME.txt, labels as Darknet reads them, and
+classes.txt; wider: EVENT/NAME.txt). Pictures and videos with the boxes drawn go into --out, unless --no-save is given;
+folders below a folder are kept, and a second file of the same name becomes NAME-2, which is said. Progress and messages
+go to stderr.
 
 A stream is followed until Ctrl-C, and connected again when it breaks off; streams that are named one after the other
 are followed at once. PyAV (pip install av) adds: interlaced videos and those of browsers are read, and
@@ -72,11 +75,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N|WxH",
         help="the network's input (default: the model's own); a larger one finds smaller faces, in more time",
     )
+    parser.add_argument(
+        "--tiles",
+        type=tiles,
+        metavar="WxH[:OVERLAP]",
+        help="look at the picture in tiles too, for small faces in large pictures; faces up to the overlap are found "
+        "in one tile (pixels; default a quarter of the smaller side)",
+    )
     parser.add_argument("--out", metavar="DIR", default="out", help="folder for what is written (default out)")
-    parser.add_argument("--format", choices=tuple(FORMATS), default="jsonl", help="form of the results (default jsonl)")
+    formats = (*FORMATS, "parquet")
+    parser.add_argument("--format", choices=formats, default="jsonl", help="form of the results (default jsonl)")
     parser.add_argument("--show", action="store_true", help="show the pictures in a window; q or Escape ends")
     parser.add_argument("--no-save", action="store_true", help="write no pictures and videos")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one image (default 1)")
+    detect_bulk.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,8 +97,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TinierYoloError: the model or the options are bad, or the output folder cannot be written.
     """
+    detect_bulk.check(args)
+    if args.shard is not None:
+        return detect_bulk.run(args)
     from tinier_yolo.datasets.labels import load_names
-    from tinier_yolo.detection.detector import Detector, check_thresholds
+    from tinier_yolo.detection.detector import check_thresholds
+    from tinier_yolo.detection.tiles import load
     from tinier_yolo.media.sources import expand
     from tinier_yolo.output_folder import OutputFolder
 
@@ -99,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         output.check()
     if sources:
         names = load_names(args.names) if args.names else None
-        detector = Detector.load(args.model or default_model(), args.cfg, args.size, args.threads, names)
+        detector = load(args.tiles, args.model or default_model(), args.cfg, args.size, args.threads, names)
     for problem in problems:
         report(problem, args.debug)
     for note in notes:
@@ -137,7 +153,9 @@ class _Session:
         drawn: pictures and videos that were written.
     """
 
-    def __init__(self, args: argparse.Namespace, detector: Detector, output: OutputFolder, sources: int) -> None:
+    def __init__(
+        self, args: argparse.Namespace, detector: Detector | TiledDetector, output: OutputFolder, sources: int
+    ) -> None:
         from tqdm import tqdm
 
         from tinier_yolo.detection.formats.result import Target

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinier_yolo.cli.options import count, named_file, pixel_range, size
+from tinier_yolo.cli.options import count, named_file, pixel_range, size, tiles
 from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS, THRESH
 from tinier_yolo.errors import UsageError
 from tinier_yolo.eval.benchmarks import BENCHMARKS, Benchmark, Request
@@ -92,9 +92,11 @@ def _chosen(args: argparse.Namespace) -> Chosen:
     how = {"name": args.name, "thresh": args.thresh, "nms": args.nms, "workers": args.workers}
     if args.detector is None:
         names = load_names(args.names) if args.names else None
-        return own_detector(args.model or default_model(), args.cfg, args.size, class_names=names, **how)
-    if args.cfg or args.names:
-        option = "--cfg" if args.cfg else "--names"
+        return own_detector(
+            args.model or default_model(), args.cfg, args.size, class_names=names, tiles=args.tiles, **how
+        )
+    if args.cfg or args.names or args.tiles:
+        option = next(f"--{name}" for name in ("cfg", "names", "tiles") if getattr(args, name))
         raise UsageError(f"{option} goes with our own detector", found=f"--detector {args.detector}")
     if args.size and not args.row.sized_peers:
         raise UsageError("a peer runs at each image's own size", found=f"--detector {args.detector} with --size")
@@ -118,7 +120,7 @@ def _report_missing(source: Source, from_files: bool) -> int:
 
 
 def _check_files(args: argparse.Namespace) -> None:
-    for option in ("model", "cfg", "names", "size", "detector"):
+    for option in ("model", "cfg", "names", "size", "tiles", "detector"):
         if getattr(args, option) is not None:
             raise UsageError(f"--detections and --{option} do not go together")
 
@@ -170,6 +172,7 @@ def _add_detector(parser: argparse.ArgumentParser) -> None:
         metavar="N|WxH",
         help="the network's input (default: the model's own); a larger one finds smaller faces, in more time",
     )
+    group.add_argument("--tiles", type=tiles, metavar="WxH[:OVERLAP]", help="look at images in tiles too")
     group.add_argument(
         "--detector", choices=("haar", "yunet"),
         help="OpenCV's instead of ours: haar (opencv-python < 5; --model: another cascade), yunet (--model: its .onnx)",

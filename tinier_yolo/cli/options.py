@@ -14,6 +14,17 @@ def size(text: str) -> int | tuple[int, int]:
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
+def tiles(text: str) -> tuple[int, int, int]:
+    """``N`` or ``WxH``, and ``:OVERLAP`` or else a quarter of the smaller side, in pixels."""
+    sides, colon, overlap = text.partition(":")
+    try:
+        given = size(sides)
+        width, height = (given, given) if isinstance(given, int) else given
+        return width, height, whole(overlap) if colon else min(width, height) // 4
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"expected WxH or WxH:OVERLAP, found {text!r}") from None
+
+
 def named_file(text: str) -> tuple[str, str]:
     """``NAME=FILE``."""
     name, equals, path = text.partition("=")

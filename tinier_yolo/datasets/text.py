@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from tinier_yolo.errors import DataError, PathLike
 
 #: Larger files are no lists or labels.
 MAX_BYTES = 1 << 28
+#: The most characters of a line of a list that is read line by line: no path or address is longer.
+MAX_LINE = 1 << 15
 # DOS programs end a text with this character; FDDB's published files have it.
 _DOS_END = "\x1a"
 
@@ -55,3 +59,47 @@ def read_lines(path: PathLike, what: str, errors: str = "strict") -> list[tuple[
     """
     lines = enumerate(read_text(path, what, errors).split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def stream_lines(path: PathLike, what: str) -> Iterator[tuple[int, str]]:
+    """The lines of :func:`read_lines`, one after the other, of a file of any size.
+
+    Raises:
+        DataError: as :func:`read_text`, with the number of the line, or a line is longer than ``MAX_LINE``.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            yield from lines_of(file, path, what)
+    except OSError as error:
+        raise DataError(f"cannot read the {what}", path=path, found=error.strerror) from error
+
+
+def lines_of(file: IO[bytes], path: PathLike, what: str) -> Iterator[tuple[int, str]]:
+    """:func:`stream_lines` of an open file; ``path`` is what errors call it."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline=None)
+    waiting: tuple[int, str] | None = None
+    for number, line in enumerate(_bounded(text, path, what), start=1):
+        if line.strip():
+            if waiting:
+                yield waiting
+            waiting = number, line.strip()
+    if waiting:
+        number, line = waiting
+        last = line.rstrip(_DOS_END).strip()
+        if last:
+            yield number, last
+
+
+def _bounded(text: IO[str], path: PathLike, what: str) -> Iterator[str]:
+    number = 1
+    try:
+        while line := text.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE or "\0" in line:
+                problem = f"a NUL byte in the {what}" if "\0" in line else f"a line too long for a {what}"
+                raise DataError(
+                    problem, path=path, place=f"line {number}", expected=f"at most {MAX_LINE} characters of text"
+                )
+            yield line
+            number += 1
+    except UnicodeDecodeError as error:
+        raise DataError(f"the {what} is not UTF-8 text", path=path, place=f"line {number}") from error

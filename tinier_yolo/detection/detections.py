@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tinier_yolo.errors import DetectionsError
+from tinier_yolo.errors import DetectionsError, UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,40 @@ class Detections:
     def __getitem__(self, index: NDArray[Any] | slice) -> Detections:
         """The detections that a slice, a mask or an index array picks."""
         return Detections(self.boxes[index], self.scores[index], self.class_ids[index])
+
+    def to_supervision(self, class_names: Sequence[str] = ()) -> Any:
+        """The same as a ``supervision.Detections``, whose trackers, annotators and zones take it.
+
+        Args:
+            class_names: a name for each class id, which becomes its ``data["class_name"]``.
+
+        Raises:
+            UsageError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError:
+            raise UsageError("to_supervision() needs supervision", expected="pip install supervision") from None
+        data = {"class_name": np.array([class_names[i] for i in self.class_ids])} if class_names else {}
+        copies = {"xyxy": self.boxes.copy(), "confidence": self.scores.copy(), "class_id": self.class_ids.astype(int)}
+        return supervision.Detections(**copies, data=data)
+
+    def to_dataframe(self, class_names: Sequence[str] = ()) -> Any:
+        """The same as a ``pandas.DataFrame``: columns x1, y1, x2, y2, score, class, a row for each detection.
+
+        Args:
+            class_names: a name for each class id; without them the column holds the ids.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise UsageError("to_dataframe() needs pandas", expected="pip install pandas") from None
+        columns: dict[str, Any] = dict(zip(("x1", "y1", "x2", "y2"), self.boxes.T.copy(), strict=True))
+        classes = [class_names[i] for i in self.class_ids] if class_names else self.class_ids.copy()
+        return pandas.DataFrame({**columns, "score": self.scores.copy(), "class": classes})
 
     def sorted(self) -> Detections:
         """Highest score first; equal scores keep their order."""

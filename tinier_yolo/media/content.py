@@ -30,9 +30,14 @@ def kind_of(path: PathLike) -> Literal["image", "video"] | None:
         if not Path(path).is_file():
             return None
         with Path(path).open("rb") as file:
-            head = file.read(_HEAD)
+            return kind_of_bytes(file.read(_HEAD))
     except (OSError, ValueError):
         return None
+
+
+def kind_of_bytes(data: bytes) -> Literal["image", "video"] | None:
+    """The same of a file's bytes, of which the first few count."""
+    head = data[:_HEAD]
     if _IMAGES.match(head):
         return "image"
     return "video" if _VIDEOS.match(head) else None

@@ -47,7 +47,7 @@ def read_image(path: PathLike, *, upright: bool = True) -> NDArray[np.uint8]:
     Raises:
         MediaError: the file is missing, empty, truncated, too large or not an image.
     """
-    return decode_image(_read_bytes(path), shown(os.fspath(path)), upright=upright)
+    return decode_image(read_bytes(path), shown(os.fspath(path)), upright=upright)
 
 
 def decode_image(data: bytes, path: PathLike, *, upright: bool = True) -> NDArray[np.uint8]:
@@ -107,18 +107,33 @@ def _decode_without_end(data: bytes, flags: int, path: PathLike) -> NDArray[np.u
     return bgr
 
 
-def _read_bytes(path: PathLike) -> bytes:
+def read_bytes(path: PathLike, name: str | None = None) -> bytes:
+    """The bytes of an image file, of bounded number.
+
+    Args:
+        path: as of :func:`read_image`.
+        name: what an error calls it, if not by its path.
+
+    Raises:
+        MediaError: the file is missing, empty or too large.
+    """
+    name = name or shown(os.fspath(path))
     if is_address(os.fspath(path)):
-        return _checked(download(os.fspath(path), MAX_BYTES), shown(os.fspath(path)))
+        return checked_bytes(download(os.fspath(path), MAX_BYTES), name)
     try:
         with sys.stdin.buffer if path == STANDARD_INPUT else Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise MediaError("cannot read the image", path=path, found=getattr(error, "strerror", None) or error) from error
-    return _checked(data, path)
+        raise MediaError("cannot read the image", path=name, found=getattr(error, "strerror", None) or error) from error
+    return checked_bytes(data, name)
 
 
-def _checked(data: bytes, path: PathLike) -> bytes:
+def checked_bytes(data: bytes, path: PathLike) -> bytes:
+    """The bytes, if an image file may have that many.
+
+    Raises:
+        MediaError: there are none, or more than ``MAX_BYTES``.
+    """
     if not data:
         raise MediaError("an empty file, not an image", path=path)
     if len(data) > MAX_BYTES:

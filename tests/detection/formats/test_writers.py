@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinier_yolo.datasets.coco import load_coco
 from tinier_yolo.datasets.labels import parse_labels
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.formats import FORMATS
@@ -53,6 +54,23 @@ def test_a_json_document_holds_the_objects_of_the_lines() -> None:
     for results in ((), (IMAGE,), (IMAGE, NOTHING, IMAGE)):
         lines = text("jsonl", *results).splitlines()
         assert json.loads(text("json", *results)) == [json.loads(line) for line in lines]
+
+
+def test_coco_is_a_document_that_comes_back(tmp_path: Path) -> None:
+    document = json.loads(text("coco", IMAGE, NOTHING, IMAGE))
+    assert document["categories"] == [{"id": 1, "name": "face"}, {"id": 2, "name": "mask"}]
+    names = [image["file_name"] for image in document["images"]]
+    assert names == ["photos/a, b.jpg", "clip/000007.png", "photos/a, b.jpg"]
+    assert [row["image_id"] for row in document["annotations"]] == [1, 1, 3, 3]
+    assert document["annotations"][0] == {
+        "id": 1, "image_id": 1, "category_id": 1, "bbox": [10.1, 20.2, 40.2, 39.8], "area": 1599.96, "iscrowd": 0,
+        "segmentation": [], "score": 0.9,
+    }  # fmt: skip
+    path = tmp_path / "coco.json"
+    path.write_text(text("coco", IMAGE, NOTHING))
+    sample = load_coco(path, tmp_path)["photos/a, b.jpg"]
+    np.testing.assert_allclose(sample.boxes, [[0.151, 0.401, 0.201, 0.398]], atol=1e-5)
+    assert json.loads(text("coco")) == {"annotations": [], "images": [], "categories": document["categories"]}
 
 
 def test_csv_has_a_row_for_each_detection() -> None:

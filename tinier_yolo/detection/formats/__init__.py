@@ -25,6 +25,7 @@ class Format:
 FORMATS: Mapping[str, Format] = {
     "json": Format("json_document", "JsonDocumentWriter"),
     "jsonl": Format("json_lines", "JsonLinesWriter"),
+    "coco": Format("coco", "CocoWriter"),
     "csv": Format("csv_table", "CsvWriter"),
     "yolo": Format("yolo", "YoloWriter", makes_files=True),
     "fddb": Format("fddb", "FddbWriter"),

@@ -24,6 +24,11 @@ class JsonLinesWriter:
 
 
 def json_line(result: Result, class_names: tuple[str, ...]) -> str:
+    """The text of :func:`json_record`."""
+    return json.dumps(json_record(result, class_names))
+
+
+def json_record(result: Result, class_names: tuple[str, ...]) -> dict[str, Any]:
     """``{"source", "frame", "time", "width", "height", "detections": [{"box", "score", "class"}, ...]}``.
 
     Frame and time, in seconds, are those of a video; an image has neither. Boxes are [x1, y1, x2, y2] in pixels.
@@ -41,4 +46,4 @@ def json_line(result: Result, class_names: tuple[str, ...]) -> str:
             result.detections.boxes, result.detections.scores, result.detections.class_ids, strict=True
         )
     ]
-    return json.dumps(content)
+    return content
