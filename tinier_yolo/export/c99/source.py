@@ -17,8 +17,6 @@ from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 AnyLayer = QuantizedLayer | OutputLayer
 #: Bytes of the stream's state, as stream.c has them: a head, and so many for each layer.
 _HEAD_BYTES, _STAGE_BYTES = 16, 60
-#: Entries of the tables that are there at once, as portable.c has them.
-_TABLE_ENTRIES = 16 * 16
 
 
 def header(program: Program, arrays: Sequence[Arrays], name: str, source: str) -> str:
@@ -53,7 +51,7 @@ def code(program: Program, arrays: Sequence[Arrays], name: str, source: str) -> 
         parts += definitions
         rows.append(row)
     parts.append(f"static const layer layers[{name.upper()}_LAYERS] = {{\n" + ",\n".join(rows) + "\n};\n")
-    parts += [text.filled(template, name, values) for template in ("words.c", "stream.c", "portable.c")]
+    parts += [text.filled(template, name, values) for template in ("words.c", "stream.c", "maps.c", "portable.c")]
     return "\n".join(parts)
 
 
@@ -96,7 +94,8 @@ def _defines(program: Program) -> str:
     return (
         f"#define LARGEST_SIZE {sizes} /* of a window */\n"
         f"#define WIDE_SUMS {int(_wide(program))}    /* whether a D may need more than 16 bits */\n"
-        f"#define SCRATCH_BYTES (TABLES_BYTES + {_most_filters(program)} * sizeof(sums_of))"
+        f"#define TABLE_WORDS {packing.table_words(program)}\n"
+        f"#define SCRATCH_BYTES (TABLE_WORDS * CELLS + {_most_filters(program)} * sizeof(sums_of))"
     )
 
 
@@ -111,7 +110,7 @@ def _most_filters(program: Program) -> int:
 def _arena(program: Program, arrays: Sequence[Arrays], width: str) -> str:
     # As lay_out in stream.c adds it up.
     head = -(-(_HEAD_BYTES + _STAGE_BYTES * len(arrays)) // 8) * 8
-    cell_bytes = _TABLE_ENTRIES + _most_filters(program) * (4 if _wide(program) else 2)
+    cell_bytes = packing.table_words(program) + _most_filters(program) * (4 if _wide(program) else 2)
     terms = [f"{head} + {cell_bytes} * (size_t){{cells}}"]
     for number, layer in enumerate(_layers(program)):
         convolution = layer.convolution
@@ -119,15 +118,16 @@ def _arena(program: Program, arrays: Sequence[Arrays], width: str) -> str:
         columns = f"({width} + {2 * convolution.padding})" if convolution.padding else width
         term = f"{convolution.size * lines} * (size_t){columns}"
         width = _output_side(layer, width)
-        if isinstance(layer, QuantizedLayer):
-            size, stride, _ = packing.pool_numbers(layer)
-            term += f" + {-(-size // stride) * convolution.filters} * (size_t){width}"
+        size, stride, padding = packing.pool_numbers(layer)
+        if isinstance(layer, QuantizedLayer) and (size, stride, padding) != (1, 1, 0):
+            rows = -(-size // stride)
+            term += f" + {rows * _lines(convolution.filters, layer.bits)} * (size_t){width}"
         terms.append(f"({term} + 7) / 8 * 8")
     return "(" + " + \\\n     ".join(terms) + ")"
 
 
 def _lines(channels: int, bits: int) -> int:
-    return -(-channels // packing.GROUP) * (2 if bits > 2 else 1)
+    return -(-channels // 4) * (2 if bits > 2 else 1)
 
 
 def _constants(layer: AnyLayer, packed: Arrays, number: int) -> tuple[list[str], str]:
@@ -151,6 +151,7 @@ def _constants(layer: AnyLayer, packed: Arrays, number: int) -> tuple[list[str],
         *packing.pool_numbers(layer),
         layer.input_bits,
         bits,
+        packing.group(layer),
         packed.weights.shape[1],
     )
     return definitions, "    {" + ", ".join([*map(str, numbers), *pointers.values()]) + "}"

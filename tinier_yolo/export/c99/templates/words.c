@@ -7,8 +7,6 @@ typedef uint32_t word;
 #define BYTES ((word)-1 / 255)       /* 1 in every byte */
 #define FIELDS ((word)-1 / 65535)    /* 1 in every 16 bits */
 #define EVEN (FIELDS * 255)          /* the bytes of the even cells */
-#define CHUNK 16                     /* groups whose tables are there at once; 16 * 4 * 3 < 256 */
-#define TABLES_BYTES (CHUNK * 16 * CELLS)
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__)
 #define LITTLE_ENDIAN_BYTES (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -17,6 +15,10 @@ typedef uint32_t word;
 #else
 #define LITTLE_ENDIAN_BYTES 0
 #endif
+
+/* Channels of the image that a table is for, and its words. */
+#define IMAGE_CHANNELS (NETWORK_CHANNELS > 3 ? 4 : 3)
+#define IMAGE_WORDS (NETWORK_CHANNELS > 3 ? 32 : 16)
 
 /* D of the cells of each filter: 16 bits each, the even cells in the first word, or 32 bits where they may need them. */
 #if WIDE_SUMS
