@@ -5,25 +5,18 @@
  * before a flip turns them round.
  */
 
-static int32_t cells_in_a_byte(int bits) {
-    return bits > 2 ? 2 : 4;
-}
-
-static int32_t lines_of(int32_t channels, int bits) {
-    return (channels + 3) / 4 * (bits > 2 ? 2 : 1);
-}
-
 static uint32_t ring_row_bytes(const layer *l, int i, int32_t width) {
     const uint32_t columns = (uint32_t)(width + 2 * l->padding);
     return columns * (uint32_t)(i == 0 ? NETWORK_CHANNELS : lines_of(l->channels, l->in_bits));
 }
 
-static uint32_t open_row_bytes(const layer *l, int32_t out_width) {
-    return (uint32_t)out_width * (uint32_t)lines_of(l->filters, l->bits);
+static int32_t rows_kept(const layer *l) {
+    return open_rows(l);
 }
 
-static void clear_ring(stream *s, int i) {
-    memset(at(s, s->stages[i].ring), 0, (size_t)s->stages[i].ring_row * (size_t)layers[i].size);
+static uint32_t open_row_bytes(const layer *l, int32_t columns, int32_t out_width) {
+    (void)columns;
+    return (uint32_t)out_width * (uint32_t)lines_of(l->filters, l->bits);
 }
 
 /* The row of a ring that holds row y of the input map; NULL where that is padding. */
@@ -79,22 +72,6 @@ static void store(uint8_t *to, word bytes, int32_t count) {
     for (c = 0; c < count; c++) {
         to[c] = (uint8_t)(bytes >> (8 * c));
     }
-}
-
-/* The larger one of each byte; all are below 128. */
-static word larger_bytes(word a, word b) {
-    const word is_a = ((a | BYTES << 7) - b) >> 7 & BYTES;
-    return b ^ ((a ^ b) & is_a * 255);
-}
-
-/* The larger one of each level of two maps' bytes. */
-static word larger_levels(int bits, word a, word b) {
-    const word ones = BYTES * 0x55, a_twos = a >> 1, b_twos = b >> 1;
-    if (bits > 2) {
-        return larger_bytes(a & BYTES * 15, b & BYTES * 15) | larger_bytes(a >> 4 & BYTES * 15, b >> 4 & BYTES * 15) << 4;
-    }
-    /* The lower bit counts where the upper one is not below the other's. */
-    return ((a | b) & ones << 1) | (((a & (a_twos | ~b_twos)) | (b & (b_twos | ~a_twos))) & ones);
 }
 
 /* Rows of pooling windows that begin with the row at work. */
@@ -182,7 +159,7 @@ static void emit_row(stream *s, int i) {
     }
 #ifdef NETWORK_TRACE
     for (x = 0; x < g->out_width; x++) {
-        const int32_t in_a_line = cells_in_a_byte(l->bits);
+        const int32_t in_a_line = levels_in_a_byte(l->bits);
         int32_t f;
         for (f = 0; f < l->filters; f++) {
             const int bytes = to_ring(s, i, f / in_a_line)[x];

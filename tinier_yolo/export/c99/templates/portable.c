@@ -383,7 +383,7 @@ static void write_output(stream *s, int i, int32_t x, int32_t count, const sums_
 static void finish(stream *s, int i, int32_t x, int32_t count, const sums_of *sums) {
     const layer *l = &layers[i];
     const stage *g = &s->stages[i];
-    const int32_t in_a_line = cells_in_a_byte(l->bits), bits = 8 / in_a_line;
+    const int32_t in_a_line = levels_in_a_byte(l->bits), bits = 8 / in_a_line;
     const int pairs = !WIDE_SUMS && l->narrow != NULL && l->bits <= 2 && count == CELLS && in_pairs(l, g, x, count);
     spans columns;
     int32_t f, j, line = 0;
