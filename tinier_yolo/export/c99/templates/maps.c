@@ -35,12 +35,12 @@ static uint8_t *to_ring(stream *s, int i, int32_t line) {
 
 static void take_row(stream *s, const uint8_t *row) {
     const stage *g = &s->stages[0];
-    uint8_t *to = at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row);
+    const int32_t pitch = g->width + 2 * layers[0].padding;
+    uint8_t *to = (uint8_t *)at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row) + layers[0].padding;
     int32_t x, c;
-    to += layers[0].padding;
-    for (c = 0; c < NETWORK_CHANNELS; c++, to += g->width + 2 * layers[0].padding) {
-        for (x = 0; x < g->width; x++) {
-            to[x] = row[x * NETWORK_CHANNELS + c];
+    for (x = 0; x < g->width; x++, row += NETWORK_CHANNELS, to++) {
+        for (c = 0; c < NETWORK_CHANNELS; c++) {
+            to[c * pitch] = row[c];
         }
     }
 }

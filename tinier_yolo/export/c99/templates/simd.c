@@ -37,12 +37,12 @@ static uint8_t *open_row(stream *s, int i, int32_t row) {
 
 static void take_row(stream *s, const uint8_t *row) {
     const stage *g = &s->stages[0];
-    uint8_t *to = at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row);
+    const int32_t pitch = g->width + 2 * layers[0].padding;
+    uint8_t *to = (uint8_t *)at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row) + layers[0].padding;
     int32_t x, c;
-    to += layers[0].padding;
-    for (c = 0; c < NETWORK_CHANNELS; c++, to += g->width + 2 * layers[0].padding) {
-        for (x = 0; x < g->width; x++) {
-            to[x] = row[x * NETWORK_CHANNELS + c];
+    for (x = 0; x < g->width; x++, row += NETWORK_CHANNELS, to++) {
+        for (c = 0; c < NETWORK_CHANNELS; c++) {
+            to[c * pitch] = row[c];
         }
     }
 }
@@ -60,6 +60,10 @@ static const uint8_t *ring_row(stream *s, int i, int32_t y) {
 INLINE vec levels_of(vec d, const vec *limits, int32_t n) {
     vec passed = V_LESS16(d, limits[0]);
     int32_t i;
+    if (n == 3) {
+        passed = V_ADD16(passed, V_ADD16(V_LESS16(d, limits[1]), V_LESS16(d, limits[2])));
+        return V_SUB16(V_SET16(0), passed);
+    }
     for (i = 1; i < n; i++) {
         passed = V_ADD16(passed, V_LESS16(d, limits[i]));
     }
@@ -67,10 +71,10 @@ INLINE vec levels_of(vec d, const vec *limits, int32_t n) {
 }
 
 /* The first layer's tables: for each tap and three channels what they give to D of HALF cells, for 3 bits of weights. */
-static void fill_image(uint8_t *table, const uint8_t *const *pixels, int32_t channels) {
+INLINE void fill_image(uint8_t *table, const uint8_t *pixels, int32_t pitch, int32_t channels) {
     const vec top = V_SET16(255), none = V_SET16(0);
-    const vec v0 = V_BYTES(pixels[0]), v1 = channels > 1 ? V_BYTES(pixels[1]) : none;
-    const vec v2 = channels > 2 ? V_BYTES(pixels[2]) : none;
+    const vec v0 = V_BYTES(pixels), v1 = channels > 1 ? V_BYTES(pixels + pitch) : none;
+    const vec v2 = channels > 2 ? V_BYTES(pixels + 2 * pitch) : none;
     const vec n0 = V_XOR(v0, top), n1 = V_XOR(v1, top), n2 = V_XOR(v2, top);
     const vec both = V_ADD16(v0, v1), first = V_ADD16(n0, v1), second = V_ADD16(v0, n1), neither = V_ADD16(n0, n1);
     V_STORE(table, V_ADD16(both, v2));
@@ -86,25 +90,27 @@ static void fill_image(uint8_t *table, const uint8_t *const *pixels, int32_t cha
 /* The tables of the cells from column x on; returns how many there are. */
 static int32_t fill_images(const stage *g, const uint8_t *const *rows, int32_t x, uint8_t *tables) {
     const layer *l = &layers[0];
-    const int32_t pitch = g->width + 2 * l->padding;
+    const int32_t pitch = g->width + 2 * l->padding, count = smaller(HALF, g->columns);
+    const int copied = l->stride != 1 || count < HALF; /* where no vector of the row holds the cells */
+    uint8_t copies[3 * HALF] = {0};
     int32_t row, column, channel, c, cell, n = 0;
     for (row = 0; row < l->size; row++) {
         for (column = 0; column < l->size; column++) {
-            for (channel = 0; channel < l->channels; channel += 3, n++) {
-                const int32_t here = smaller(3, l->channels - channel);
-                const uint8_t *pixels[3];
-                uint8_t copies[3][HALF] = {{0}};
-                for (c = 0; c < here; c++) {
-                    const int32_t place = rows[row] == zeros ? 0 : (channel + c) * pitch + x * l->stride + column;
-                    pixels[c] = rows[row] + place;
-                    if (rows[row] != zeros && (l->stride != 1 || g->columns < HALF)) {
-                        for (cell = 0; cell < smaller(HALF, g->columns); cell++) {
-                            copies[c][cell] = pixels[c][cell * l->stride];
+            for (channel = 0; channel < NETWORK_CHANNELS; channel += 3, n++) {
+                const int32_t here = smaller(3, NETWORK_CHANNELS - channel);
+                const uint8_t *pixels = rows[row] + channel * pitch + x * l->stride + column;
+                if (rows[row] == zeros) {
+                    fill_image(tables + n * 8 * LANES, zeros, 0, here);
+                } else if (!copied) {
+                    fill_image(tables + n * 8 * LANES, pixels, pitch, here);
+                } else {
+                    for (c = 0; c < here; c++) {
+                        for (cell = 0; cell < count; cell++) {
+                            copies[c * HALF + cell] = pixels[c * pitch + cell * l->stride];
                         }
-                        pixels[c] = copies[c];
                     }
+                    fill_image(tables + n * 8 * LANES, copies, HALF, here);
                 }
-                fill_image(tables + n * 8 * LANES, pixels, here);
             }
         }
     }
@@ -114,9 +120,12 @@ static int32_t fill_images(const stage *g, const uint8_t *const *rows, int32_t x
 /* D of a filter for HALF cells of the first layer. */
 INLINE vec image_sum(const uint8_t *tables, const uint8_t *w, int32_t n) {
     vec d = V_SET16(0);
-    int32_t t;
-    for (t = 0; t < n; t++, tables += 8 * LANES) {
-        d = V_ADD16(d, V_LOAD(tables + LANES * w[t]));
+    for (; n >= 3; n -= 3, w += 3, tables += 24 * LANES) {
+        const vec first = V_ADD16(d, V_LOAD(tables + LANES * w[0]));
+        d = V_ADD16(first, V_ADD16(V_LOAD(tables + LANES * (8 + w[1])), V_LOAD(tables + LANES * (16 + w[2]))));
+    }
+    for (; n > 0; n--, w++, tables += 8 * LANES) {
+        d = V_ADD16(d, V_LOAD(tables + LANES * w[0]));
     }
     return d;
 }
@@ -172,27 +181,40 @@ static void convolve_image(stream *s, const uint8_t *const *rows) {
     }
 }
 
-/* Add two groups of a cell to D in bytes. */
-#define ADD_PAIR(d, q) \
-    d = V_ADD8(d, V_ADD8(V_LOOK(V_TABLE(of + 16 * (q)[0]), low), V_LOOK(V_TABLE(of + 16 * (q)[1]), high)))
-/* Bytes to the sums of the even lanes and of the odd ones. */
-#define WIDEN(sums, d) \
-    (sums)[0] = V_ADD16((sums)[0], V_AND(d, V_SET16(255))), (sums)[1] = V_ADD16((sums)[1], V_RIGHT16(d, 8))
-
 /* The window of four cells, `across` bytes apart, or of one. */
 typedef struct {
     const uint8_t *rows[LARGEST_SIZE]; /* of the first cell */
     int32_t across[LARGEST_SIZE];
 } window;
 
-/* D of LANES filters for four cells; sums are those of the even lanes and of the odd ones, for each cell. */
-static void sum_four(const layer *l, const window *from, const uint8_t *w, vec *sums) {
+/* Add a group of a cell to D, in bytes, of LANES filters, and of LANES more. */
+#define ADD_GROUP(q, d, of_d, e, of_e)                                \
+    do {                                                              \
+        const vec table = V_TABLE(tables + 16 * (q));                 \
+        d = V_ADD8(d, V_LOOK(table, of_d));                           \
+        e = second != 0 ? V_ADD8(e, V_LOOK(table, of_e)) : (e);       \
+    } while (0)
+/* The same for each of the cells. */
+#define ADD_GROUPS(k, of_d, of_e)               \
+    do {                                        \
+        ADD_GROUP(q0[k], d0, of_d, e0, of_e);   \
+        ADD_GROUP(q1[k], d1, of_d, e1, of_e);   \
+        ADD_GROUP(q2[k], d2, of_d, e2, of_e);   \
+        ADD_GROUP(q3[k], d3, of_d, e3, of_e);   \
+    } while (0)
+/* Bytes to the sums of the even lanes and of the odd ones. */
+#define WIDEN(sums, d) \
+    ((sums)[0] = V_ADD16((sums)[0], V_AND(d, V_SET16(255))), (sums)[1] = V_ADD16((sums)[1], V_RIGHT16(d, 8)), d = none)
+
+/* D of LANES filters for four cells, and of LANES more whose weights are `second` bytes behind, if that is not 0. The sums
+ * are those of the even lanes and of the odd ones, for each cell. */
+INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int32_t second, vec *sums) {
     const int32_t groups = l->size * lines_of(l->channels, l->in_bits), chunk = l->chunk;
-    const uint8_t *of = l->tables;
+    const uint8_t *tables = l->tables;
     const vec nibble = V_SET16(0x0f0f), none = V_SET16(0);
-    vec d0 = none, d1 = none, d2 = none, d3 = none;
+    vec d0 = none, d1 = none, d2 = none, d3 = none, e0 = none, e1 = none, e2 = none, e3 = none;
     int32_t row, left, room = chunk;
-    for (row = 0; row < 8; row++) {
+    for (row = 0; row < 16; row++) {
         sums[row] = none;
     }
     for (row = 0; row < l->size; row++) {
@@ -203,18 +225,15 @@ static void sum_four(const layer *l, const window *from, const uint8_t *w, vec *
             room -= n;
             left -= 2 * n;
             for (; n > 0; n--, w += BLOCK, q0 += 2, q1 += 2, q2 += 2, q3 += 2) {
-                const vec both = V_LOAD(w), low = V_AND(both, nibble), high = V_AND(V_RIGHT16(both, 4), nibble);
-                ADD_PAIR(d0, q0);
-                ADD_PAIR(d1, q1);
-                ADD_PAIR(d2, q2);
-                ADD_PAIR(d3, q3);
+                const vec both = V_LOAD(w), more = second != 0 ? V_LOAD(w + second) : none;
+                const vec low = V_AND(both, nibble), high = V_AND(V_RIGHT16(both, 4), nibble);
+                const vec more_low = V_AND(more, nibble), more_high = V_AND(V_RIGHT16(more, 4), nibble);
+                ADD_GROUPS(0, low, more_low);
+                ADD_GROUPS(1, high, more_high);
             }
             if (left == 1 && room > 0) {
-                const vec low = V_AND(V_LOAD(w), nibble);
-                d0 = V_ADD8(d0, V_LOOK(V_TABLE(of + 16 * *q0), low));
-                d1 = V_ADD8(d1, V_LOOK(V_TABLE(of + 16 * *q1), low));
-                d2 = V_ADD8(d2, V_LOOK(V_TABLE(of + 16 * *q2), low));
-                d3 = V_ADD8(d3, V_LOOK(V_TABLE(of + 16 * *q3), low));
+                const vec low = V_AND(V_LOAD(w), nibble), more_low = second != 0 ? V_AND(V_LOAD(w + second), nibble) : none;
+                ADD_GROUPS(0, low, more_low);
                 w += BLOCK;
                 room--;
                 left = 0;
@@ -224,17 +243,28 @@ static void sum_four(const layer *l, const window *from, const uint8_t *w, vec *
                 WIDEN(sums + 2, d1);
                 WIDEN(sums + 4, d2);
                 WIDEN(sums + 6, d3);
-                d0 = d1 = d2 = d3 = none;
+                WIDEN(sums + 8, e0);
+                WIDEN(sums + 10, e1);
+                WIDEN(sums + 12, e2);
+                WIDEN(sums + 14, e3);
                 room = chunk;
             }
         }
     }
 }
 
+static void sum_four(const layer *l, const window *from, const uint8_t *w, vec *sums) {
+    sum_cells(l, from, w, 0, sums);
+}
+
+static void sum_eight(const layer *l, const window *from, const uint8_t *w, int32_t second, vec *sums) {
+    sum_cells(l, from, w, second, sums);
+}
+
 /* The same for one cell. */
 static void sum_one(const layer *l, const window *from, const uint8_t *w, vec *sums) {
     const int32_t groups = l->size * lines_of(l->channels, l->in_bits), chunk = l->chunk;
-    const uint8_t *of = l->tables;
+    const uint8_t *tables = l->tables;
     const vec nibble = V_SET16(0x0f0f), none = V_SET16(0);
     vec d = none;
     int32_t row, left, room = chunk;
@@ -243,14 +273,12 @@ static void sum_one(const layer *l, const window *from, const uint8_t *w, vec *s
         const uint8_t *q = from->rows[row];
         for (left = groups; left > 0; left -= 2, w += BLOCK, q += 2) {
             const vec both = V_LOAD(w), low = V_AND(both, nibble), high = V_AND(V_RIGHT16(both, 4), nibble);
+            d = V_ADD8(d, V_LOOK(V_TABLE(tables + 16 * q[0]), low));
             if (left > 1) {
-                ADD_PAIR(d, q);
-            } else {
-                d = V_ADD8(d, V_LOOK(V_TABLE(of + 16 * *q), low));
+                d = V_ADD8(d, V_LOOK(V_TABLE(tables + 16 * q[1]), high));
             }
             if (--room == 0) {
                 WIDEN(sums, d);
-                d = none;
                 room = chunk;
             }
         }
@@ -265,8 +293,12 @@ INLINE void pack(const layer *l, const vec *sums, const vec *limits, int32_t byt
     uint8_t all[LANES];
     int32_t i;
     if (l->bits <= 2) {
-        const vec pairs = V_OR(even, V_LEFT16(odd, 2));
-        V_STORE(all, V_OR(pairs, V_RIGHT32(pairs, 12)));
+        const vec pairs = V_OR(even, V_LEFT16(odd, 2)), fours = V_OR(pairs, V_RIGHT32(pairs, 12));
+        if (bytes == LANES / 4) {
+            store_firsts(to, fours);
+            return;
+        }
+        V_STORE(all, fours);
         for (i = 0; i < bytes; i++) {
             to[i] = all[4 * i];
         }
@@ -307,34 +339,57 @@ static void write_filters(stream *s, int i, int32_t f, int32_t x, const vec *sum
     }
 }
 
-/* LANES filters of a row of another layer. */
+/* What becomes of D of LANES filters of some cells. */
+static void finish(stream *s, int i, int32_t f, int32_t x, int32_t cells, const vec *sums, const vec *limits) {
+    const layer *l = &layers[i];
+    const int32_t lines = lines_of(l->filters, l->bits), a_byte = levels_in_a_byte(l->bits), first = f / a_byte;
+    int32_t c;
+    if (l->bits == 0) {
+        for (c = 0; c < cells; c++) {
+            write_filters(s, i, f, x + c, sums + 2 * c);
+        }
+    } else {
+        uint8_t *to = open_row(s, i, -1) + x * lines + first;
+        for (c = 0; c < cells; c++, to += lines) {
+            pack(l, sums + 2 * c, limits, smaller(LANES / a_byte, lines - first), to);
+        }
+    }
+}
+
+/* LANES filters, or twice as many, of a row of another layer. */
 static void convolve_filters(stream *s, int i, const uint8_t *const *rows, int32_t f) {
     const layer *l = &layers[i];
-    const stage *g = &s->stages[i];
-    const int32_t in_lines = lines_of(l->channels, l->in_bits), lines = lines_of(l->filters, l->bits);
-    const int32_t vectors = l->size * ((l->size * in_lines + 1) / 2), first = f / levels_in_a_byte(l->bits);
-    const int32_t bytes = smaller(LANES / levels_in_a_byte(l->bits), lines - first);
-    const uint8_t *w = l->weights + f / BLOCK * BLOCK * vectors + f % BLOCK;
-    uint8_t *to = l->bits == 0 ? NULL : open_row(s, i, -1) + first;
-    vec limits[30], sums[8];
+    const int32_t columns = s->stages[i].columns, in_lines = lines_of(l->channels, l->in_bits);
+    const int32_t block = BLOCK * l->size * ((l->size * in_lines + 1) / 2);
+    const uint8_t *w = l->weights + f / BLOCK * block + f % BLOCK;
+    const uint8_t *more = l->weights + (f + LANES) / BLOCK * block + (f + LANES) % BLOCK;
+    const int twice = f + LANES < l->filters;
+    vec limits[2][30], sums[16];
     window from;
-    int32_t x, row, c, cells;
+    int32_t x, row, cells;
     if (l->bits != 0) {
-        load_limits(l, f, limits);
+        load_limits(l, f, limits[0]);
+        load_limits(l, f + LANES, limits[1]);
     }
-    for (x = 0; x < g->columns; x += cells) {
-        cells = g->columns - x >= 4 ? 4 : 1;
+    for (x = 0; x < columns; x += cells) {
+        cells = columns - x >= 4 ? 4 : 1;
         for (row = 0; row < l->size; row++) {
             from.across[row] = rows[row] == zeros ? 0 : l->stride * in_lines;
             from.rows[row] = rows[row] + x * from.across[row];
         }
-        (cells == 4 ? sum_four : sum_one)(l, &from, w, sums);
-        for (c = 0; c < cells; c++) {
-            if (l->bits == 0) {
-                write_filters(s, i, f, x + c, sums + 2 * c);
-            } else {
-                pack(l, sums + 2 * c, limits, bytes, to + (x + c) * lines);
+        if (cells == 4 && twice) {
+            sum_eight(l, &from, w, (int32_t)(more - w), sums);
+        } else if (cells == 4) {
+            sum_four(l, &from, w, sums);
+        } else {
+            sum_one(l, &from, w, sums);
+            if (twice) {
+                sum_one(l, &from, more, sums + 8);
             }
+        }
+        finish(s, i, f, x, cells, sums, limits[0]);
+        if (twice) {
+            finish(s, i, f + LANES, x, cells, sums + 8, limits[1]);
         }
     }
 }
@@ -379,7 +434,7 @@ static void convolve_row(stream *s, int i) {
     if (i == 0) {
         convolve_image(s, rows);
     } else {
-        for (f = 0; f < l->filters; f += LANES) {
+        for (f = 0; f < l->filters; f += 2 * LANES) {
             convolve_filters(s, i, rows, f);
         }
     }
@@ -388,31 +443,56 @@ static void convolve_row(stream *s, int i) {
     }
 }
 
-/* A row of the output map, pooled across and with its flips, into the ring of the next layer. */
+/* `step` bytes, 1, 2, 4 or 8 where a word has so many, of each column of the pooled row, with their flips. */
+INLINE void pool_across(const layer *l, const stage *g, const uint8_t *from, uint8_t *to, size_t step) {
+    const int32_t lines = lines_of(l->filters, l->bits);
+    int32_t x, line;
+    size_t column;
+    for (x = 0; x < g->out_width; x++, to += lines) {
+        const int32_t left = x * l->pool_stride - l->pool_padding / 2;
+        const size_t first = (size_t)(left < 0 ? 0 : left), last = (size_t)smaller(left + l->pool_size, g->columns);
+        for (line = 0; line < lines; line += (int32_t)step) {
+            const uint8_t *levels = from + first * (size_t)lines + line;
+            word best = 0, flip = 0;
+            memcpy(&flip, l->flips + line, step);
+            for (column = first; column < last; column++, levels += lines) {
+                word other = 0;
+                memcpy(&other, levels, step);
+                best = larger_levels(l->bits, best, other);
+            }
+            best ^= flip;
+            memcpy(to + line, &best, step);
+        }
+    }
+}
+
+/* A row of the output map into the ring of the next layer. */
 static void emit_row(stream *s, int i) {
     const layer *l = &layers[i], *after = &layers[i + 1];
     const stage *g = &s->stages[i], *next = &s->stages[i + 1];
     const int32_t lines = lines_of(l->filters, l->bits);
     const uint8_t *from = open_row(s, i, is_direct(l) ? -1 : g->emitted);
     uint8_t *to = at(s, next->ring + (uint32_t)(next->received % after->size) * next->ring_row);
-    int32_t x, column, line;
     to += after->padding * lines;
-    for (x = 0; x < g->out_width; x++, to += lines) {
-        const int32_t left = x * l->pool_stride - l->pool_padding / 2;
-        const int32_t first = left < 0 ? 0 : left, last = smaller(left + l->pool_size, g->columns);
-        memcpy(to, from + first * lines, (size_t)lines);
-        for (column = first + 1; column < last; column++) {
-            larger_all(l->bits, to, from + column * lines, lines);
-        }
-        for (line = 0; line < lines; line++) {
-            to[line] ^= l->flips[line];
-        }
-#ifdef NETWORK_TRACE
-        for (column = 0; column < l->filters; column++) {
-            const int32_t a_byte = levels_in_a_byte(l->bits), bits = 8 / a_byte;
-            network_trace(i, (int)g->emitted, (int)x, (int)column,
-                          to[column / a_byte] >> (bits * (column % a_byte)) & ((1 << l->bits) - 1));
-        }
-#endif
+    if (lines % (int32_t)sizeof(word) == 0) {
+        pool_across(l, g, from, to, sizeof(word));
+    } else if (lines % 4 == 0) {
+        pool_across(l, g, from, to, 4);
+    } else if (lines % 2 == 0) {
+        pool_across(l, g, from, to, 2);
+    } else {
+        pool_across(l, g, from, to, 1);
     }
+#ifdef NETWORK_TRACE
+    {
+        const int32_t a_byte = levels_in_a_byte(l->bits), bits = 8 / a_byte;
+        int32_t x, f;
+        for (x = 0; x < g->out_width; x++) {
+            for (f = 0; f < l->filters; f++) {
+                const int bytes = to[x * lines + f / a_byte];
+                network_trace(i, (int)g->emitted, (int)x, (int)f, bytes >> (bits * (f % a_byte)) & ((1 << l->bits) - 1));
+            }
+        }
+    }
+#endif
 }

@@ -23,6 +23,13 @@ typedef __m256i vec;
 #define V_RIGHT16(v, n) _mm256_srli_epi16(v, n)
 #define V_LESS16(a, b) _mm256_cmpgt_epi16(b, a)
 #define V_RIGHT32(v, n) _mm256_srli_epi32(v, n)
+/* The first one of each four bytes, LANES / 4 in all. */
+static inline void store_firsts(uint8_t *to, vec v) {
+    const vec firsts = _mm256_shuffle_epi8(v, _mm256_set1_epi32(0x0c080400));
+    const int32_t low = _mm256_cvtsi256_si32(firsts), high = _mm256_extract_epi32(firsts, 4);
+    memcpy(to, &low, 4);
+    memcpy(to + 4, &high, 4);
+}
 #elif defined(__SSSE3__)
 #define VECTORS 1
 #define LANES 16
@@ -44,6 +51,10 @@ typedef __m128i vec;
 #define V_RIGHT16(v, n) _mm_srli_epi16(v, n)
 #define V_LESS16(a, b) _mm_cmplt_epi16(a, b)
 #define V_RIGHT32(v, n) _mm_srli_epi32(v, n)
+static inline void store_firsts(uint8_t *to, vec v) {
+    const int32_t firsts = _mm_cvtsi128_si32(_mm_shuffle_epi8(v, _mm_set1_epi32(0x0c080400)));
+    memcpy(to, &firsts, 4);
+}
 #elif defined(__ARM_NEON) && defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define VECTORS 1
 #define LANES 16
@@ -75,6 +86,12 @@ static inline vec look_up_bytes(vec table, vec index) {
 #define V_RIGHT16(v, n) V_8(vshrq_n_u16(V_16(v), n))
 #define V_LESS16(a, b) V_8(vcltq_u16(V_16(a), V_16(b)))
 #define V_RIGHT32(v, n) vreinterpretq_u8_u32(vshrq_n_u32(vreinterpretq_u32_u8(v), n))
+static inline void store_firsts(uint8_t *to, vec v) {
+    const uint16x4_t halves = vmovn_u32(vreinterpretq_u32_u8(v));
+    const uint8x8_t firsts = vmovn_u16(vcombine_u16(halves, halves));
+    const uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(firsts), 0);
+    memcpy(to, &bytes, 4);
+}
 #elif defined(__wasm_simd128__)
 #define VECTORS 1
 #define LANES 16
@@ -96,6 +113,10 @@ typedef v128_t vec;
 #define V_RIGHT16(v, n) wasm_u16x8_shr(v, n)
 #define V_LESS16(a, b) wasm_i16x8_lt(a, b)
 #define V_RIGHT32(v, n) wasm_u32x4_shr(v, n)
+static inline void store_firsts(uint8_t *to, vec v) {
+    const vec firsts = wasm_i8x16_swizzle(v, wasm_i32x4_splat(0x0c080400));
+    wasm_v128_store32_lane(to, firsts, 0);
+}
 #else
 #define VECTORS 0
 #endif

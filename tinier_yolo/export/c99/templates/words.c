@@ -38,22 +38,22 @@ typedef struct {
 #endif
 
 /* Levels in a byte of a map, and bytes of a cell. */
-static int32_t levels_in_a_byte(int bits) {
+INLINE int32_t levels_in_a_byte(int bits) {
     return bits > 2 ? 2 : 4;
 }
 
-static int32_t lines_of(int32_t channels, int bits) {
+INLINE int32_t lines_of(int32_t channels, int bits) {
     return (channels + 3) / 4 * (bits > 2 ? 2 : 1);
 }
 
 /* The larger one of each byte; all are below 128. */
-static word larger_bytes(word a, word b) {
+INLINE word larger_bytes(word a, word b) {
     const word is_a = ((a | BYTES << 7) - b) >> 7 & BYTES;
     return b ^ ((a ^ b) & is_a * 255);
 }
 
 /* The larger one of each level of two maps' bytes. */
-static word larger_levels(int bits, word a, word b) {
+INLINE word larger_levels(int bits, word a, word b) {
     const word ones = BYTES * 0x55, a_twos = a >> 1, b_twos = b >> 1;
     if (bits > 2) {
         return larger_bytes(a & BYTES * 15, b & BYTES * 15) | larger_bytes(a >> 4 & BYTES * 15, b >> 4 & BYTES * 15) << 4;
