@@ -37,11 +37,18 @@ static void take_row(stream *s, const uint8_t *row) {
     const stage *g = &s->stages[0];
     const int32_t pitch = g->width + 2 * layers[0].padding;
     uint8_t *to = (uint8_t *)at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row) + layers[0].padding;
-    int32_t x, c;
+    int32_t x;
     for (x = 0; x < g->width; x++, row += NETWORK_CHANNELS, to++) {
+#if NETWORK_CHANNELS == 3
+        to[0] = row[0];
+        to[pitch] = row[1];
+        to[2 * pitch] = row[2];
+#else
+        int32_t c;
         for (c = 0; c < NETWORK_CHANNELS; c++) {
             to[c * pitch] = row[c];
         }
+#endif
     }
 }
 

@@ -39,11 +39,18 @@ static void take_row(stream *s, const uint8_t *row) {
     const stage *g = &s->stages[0];
     const int32_t pitch = g->width + 2 * layers[0].padding;
     uint8_t *to = (uint8_t *)at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row) + layers[0].padding;
-    int32_t x, c;
+    int32_t x;
     for (x = 0; x < g->width; x++, row += NETWORK_CHANNELS, to++) {
+#if NETWORK_CHANNELS == 3
+        to[0] = row[0];
+        to[pitch] = row[1];
+        to[2 * pitch] = row[2];
+#else
+        int32_t c;
         for (c = 0; c < NETWORK_CHANNELS; c++) {
             to[c * pitch] = row[c];
         }
+#endif
     }
 }
 
@@ -121,11 +128,11 @@ static int32_t fill_images(const stage *g, const uint8_t *const *rows, int32_t x
 INLINE vec image_sum(const uint8_t *tables, const uint8_t *w, int32_t n) {
     vec d = V_SET16(0);
     for (; n >= 3; n -= 3, w += 3, tables += 24 * LANES) {
-        const vec first = V_ADD16(d, V_LOAD(tables + LANES * w[0]));
-        d = V_ADD16(first, V_ADD16(V_LOAD(tables + LANES * (8 + w[1])), V_LOAD(tables + LANES * (16 + w[2]))));
+        const vec first = V_ADD16(d, V_LOAD(tables + LANES * (size_t)w[0]));
+        d = V_ADD16(first, V_ADD16(V_LOAD(tables + LANES * (8 + (size_t)w[1])), V_LOAD(tables + LANES * (16 + (size_t)w[2]))));
     }
     for (; n > 0; n--, w++, tables += 8 * LANES) {
-        d = V_ADD16(d, V_LOAD(tables + LANES * w[0]));
+        d = V_ADD16(d, V_LOAD(tables + LANES * (size_t)w[0]));
     }
     return d;
 }
@@ -163,15 +170,19 @@ static void convolve_image(stream *s, const uint8_t *const *rows) {
             uint16_t cells[HALF];
             uint8_t *to = open_row(s, 0, -1) + x * lines + line;
             for (f = smaller((line + 1) * a_byte, l->filters) - 1; f >= line * a_byte; f--) {
-                for (i = 0; i < n; i++) {
-                    limits[i] = V_SET16(l->narrow[f * n + i]);
+                const uint16_t *of = l->narrow + f * n;
+                limits[0] = V_SET16(of[0]);
+                limits[1] = V_SET16(of[n > 1]);
+                limits[2] = V_SET16(of[n > 2 ? 2 : 0]);
+                for (i = 3; i < n; i++) {
+                    limits[i] = V_SET16(of[i]);
                 }
                 bytes = a_byte == 4 ? V_LEFT16(bytes, 2) : V_LEFT16(bytes, 4);
                 bytes = V_OR(bytes, levels_of(image_sum(tables, l->weights + f * taps, taps), limits, n));
             }
             V_STORE((uint8_t *)cells, bytes);
-            for (c = 0; c < count; c++) {
-                to[c * lines] = (uint8_t)cells[c];
+            for (c = 0; c < count; c++, to += lines) {
+                *to = (uint8_t)cells[c];
             }
         }
         if (x + count == g->columns) {
@@ -190,7 +201,7 @@ typedef struct {
 /* Add a group of a cell to D, in bytes, of LANES filters, and of LANES more. */
 #define ADD_GROUP(q, d, of_d, e, of_e)                                \
     do {                                                              \
-        const vec table = V_TABLE(tables + 16 * (q));                 \
+        const vec table = V_TABLE(tables + 16 * (size_t)(q));                 \
         d = V_ADD8(d, V_LOOK(table, of_d));                           \
         e = second != 0 ? V_ADD8(e, V_LOOK(table, of_e)) : (e);       \
     } while (0)
@@ -214,7 +225,7 @@ INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int3
     const vec nibble = V_SET16(0x0f0f), none = V_SET16(0);
     vec d0 = none, d1 = none, d2 = none, d3 = none, e0 = none, e1 = none, e2 = none, e3 = none;
     int32_t row, left, room = chunk;
-    for (row = 0; row < 16; row++) {
+    for (row = 0; row < (second != 0 ? 16 : 8); row++) {
         sums[row] = none;
     }
     for (row = 0; row < l->size; row++) {
@@ -243,10 +254,12 @@ INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int3
                 WIDEN(sums + 2, d1);
                 WIDEN(sums + 4, d2);
                 WIDEN(sums + 6, d3);
-                WIDEN(sums + 8, e0);
-                WIDEN(sums + 10, e1);
-                WIDEN(sums + 12, e2);
-                WIDEN(sums + 14, e3);
+                if (second != 0) {
+                    WIDEN(sums + 8, e0);
+                    WIDEN(sums + 10, e1);
+                    WIDEN(sums + 12, e2);
+                    WIDEN(sums + 14, e3);
+                }
                 room = chunk;
             }
         }
@@ -273,9 +286,9 @@ static void sum_one(const layer *l, const window *from, const uint8_t *w, vec *s
         const uint8_t *q = from->rows[row];
         for (left = groups; left > 0; left -= 2, w += BLOCK, q += 2) {
             const vec both = V_LOAD(w), low = V_AND(both, nibble), high = V_AND(V_RIGHT16(both, 4), nibble);
-            d = V_ADD8(d, V_LOOK(V_TABLE(tables + 16 * q[0]), low));
+            d = V_ADD8(d, V_LOOK(V_TABLE(tables + 16 * (size_t)q[0]), low));
             if (left > 1) {
-                d = V_ADD8(d, V_LOOK(V_TABLE(tables + 16 * q[1]), high));
+                d = V_ADD8(d, V_LOOK(V_TABLE(tables + 16 * (size_t)q[1]), high));
             }
             if (--room == 0) {
                 WIDEN(sums, d);
@@ -298,9 +311,9 @@ INLINE void pack(const layer *l, const vec *sums, const vec *limits, int32_t byt
             store_firsts(to, fours);
             return;
         }
-        V_STORE(all, fours);
+        store_firsts(all, fours);
         for (i = 0; i < bytes; i++) {
-            to[i] = all[4 * i];
+            to[i] = all[i];
         }
     } else {
         V_STORE(all, V_OR(even, V_LEFT16(odd, 4)));
@@ -455,8 +468,10 @@ INLINE void pool_across(const layer *l, const stage *g, const uint8_t *from, uin
             const uint8_t *levels = from + first * (size_t)lines + line;
             word best = 0, flip = 0;
             memcpy(&flip, l->flips + line, step);
-            for (column = first; column < last; column++, levels += lines) {
+            memcpy(&best, levels, step);
+            for (column = first + 1; column < last; column++) {
                 word other = 0;
+                levels += lines;
                 memcpy(&other, levels, step);
                 best = larger_levels(l->bits, best, other);
             }
