@@ -225,8 +225,9 @@ INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int3
     const vec nibble = V_SET16(0x0f0f), none = V_SET16(0);
     vec d0 = none, d1 = none, d2 = none, d3 = none, e0 = none, e1 = none, e2 = none, e3 = none;
     int32_t row, left, room = chunk;
-    for (row = 0; row < (second != 0 ? 16 : 8); row++) {
-        sums[row] = none;
+    sums[0] = sums[1] = sums[2] = sums[3] = sums[4] = sums[5] = sums[6] = sums[7] = none;
+    if (second != 0) {
+        sums[8] = sums[9] = sums[10] = sums[11] = sums[12] = sums[13] = sums[14] = sums[15] = none;
     }
     for (row = 0; row < l->size; row++) {
         const int32_t across = from->across[row];
@@ -237,10 +238,11 @@ INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int3
             left -= 2 * n;
             for (; n > 0; n--, w += BLOCK, q0 += 2, q1 += 2, q2 += 2, q3 += 2) {
                 const vec both = V_LOAD(w), more = second != 0 ? V_LOAD(w + second) : none;
-                const vec low = V_AND(both, nibble), high = V_AND(V_RIGHT16(both, 4), nibble);
-                const vec more_low = V_AND(more, nibble), more_high = V_AND(V_RIGHT16(more, 4), nibble);
-                ADD_GROUPS(0, low, more_low);
-                ADD_GROUPS(1, high, more_high);
+                vec of_d = V_AND(both, nibble), of_e = V_AND(more, nibble);
+                ADD_GROUPS(0, of_d, of_e);
+                of_d = V_AND(V_RIGHT16(both, 4), nibble);
+                of_e = V_AND(V_RIGHT16(more, 4), nibble);
+                ADD_GROUPS(1, of_d, of_e);
             }
             if (left == 1 && room > 0) {
                 const vec low = V_AND(V_LOAD(w), nibble), more_low = second != 0 ? V_AND(V_LOAD(w + second), nibble) : none;
