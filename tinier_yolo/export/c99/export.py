@@ -1,4 +1,9 @@
-"""``NAME.c``, ``NAME.h`` and ``NAME_test.c`` of a program, written together."""
+"""``NAME.c``, ``NAME.h`` and ``NAME_test.c`` of a program, and for a detector its boxes and letterbox.
+
+A WebAssembly module needs no more than ``NAME_letterbox`` (an image of any size to the input), ``NAME_run`` (the whole
+input to the output map, in an arena of ``NAME_ARENA_BYTES``) and ``NAME_boxes`` (boxes in the image). The target
+``simd`` uses simd128 where clang has ``-msimd128``; the only header of a C library that they include is string.h.
+"""
 
 from __future__ import annotations
 

@@ -181,5 +181,7 @@ def _constants(layer: AnyLayer, packed: Arrays, number: int, simd: bool) -> tupl
         packing.group(layer),
         packed.weights.shape[1],
     )
-    extra = f" FOR_VECTORS({vectors.chunk(layer)}, {f'tables_{layer.input_bits}' if number else 'NULL'})" if simd else ""
+    extra = (
+        f" FOR_VECTORS({vectors.chunk(layer)}, {f'tables_{layer.input_bits}' if number else 'NULL'})" if simd else ""
+    )
     return definitions, "    {" + ", ".join([*map(str, numbers), *pointers.values()]) + extra + "}"
