@@ -72,7 +72,7 @@ def limits(layer: QuantizedLayer | OutputLayer) -> NDArray[Any]:
 
 
 def flips(layer: QuantizedLayer | OutputLayer) -> NDArray[np.uint8]:
-    """Lines of a map hold four channels in two bits each, or two in four bits each; a flip turns all bits of a level."""
+    """A line of a map holds four channels in two bits each, or two in four bits each; a flip turns all bits."""
     if not isinstance(layer, QuantizedLayer):
         return np.zeros(0, np.uint8)
     channels, bits = (2, 4) if layer.bits > 2 else (4, 2)

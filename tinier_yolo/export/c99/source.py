@@ -22,7 +22,7 @@ _HEAD_BYTES, _STAGE_BYTES = 16, 60
 def header(program: Program, arrays: Sequence[Arrays], name: str, source: str, target: str) -> str:
     """NAME.h."""
     network = program.network
-    width, output_width = "(width)", "(width)"
+    output_width = "(width)"
     for layer in _layers(program):
         output_width = _output_side(layer, output_width)
     values = _common(source) | {
