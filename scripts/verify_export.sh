@@ -39,7 +39,7 @@ board() { echo qemu-system-arm -M "$1" -nographic -semihosting -kernel; }
 
 echo '| target | compiler | run by | compared | differences |'
 echo '|---|---|---|---|---|'
-for target in ${TARGETS:-portable}; do
+for target in ${TARGETS:-portable simd}; do
     mkdir "$work/$target"
     "$python" scripts/export_programs.py "$work/$target" "$programs" "$target" || exit 1
     row "$target" x86-64 gcc -O2 --
@@ -48,13 +48,18 @@ for target in ${TARGETS:-portable}; do
     row "$target" aarch64 aarch64-linux-gnu-gcc -O2 -static -- qemu-aarch64
     row "$target" armv7 arm-linux-gnueabihf-gcc -O2 -mfpu=neon -static -- qemu-arm
     row "$target" riscv64 riscv64-linux-gnu-gcc -O2 -static -- qemu-riscv64
+    [ "$target" = simd ] && row "$target" 'x86-64 AVX2' gcc -O2 -mavx2 --
+    [ "$target" = simd ] && row "$target" 'x86-64 SSSE3' gcc -O2 -mssse3 --
+    [ "$target" = simd ] && row "$target" 'x86-64 AVX2, sanitizers' gcc -O1 -mavx2 -fsanitize=address,undefined \
+        -fno-sanitize-recover=all --
+    [ "$target" = simd ] && continue # the vectors of no Cortex-M
     row "$target" Cortex-M4 arm-none-eabi-gcc -Os -mcpu=cortex-m4 -mthumb "${bare[@]}" -- $(board mps2-an386)
     row "$target" Cortex-M7 arm-none-eabi-gcc -Os -mcpu=cortex-m7 -mthumb "${bare[@]}" -- $(board mps2-an500)
 done
 
 # Size and instructions of the shipped model's frame on Cortex-M4.
-if command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then
-    cd "$work/${TARGETS:-portable}" || exit 1
+if [ -d "$work/portable" ] && command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then
+    cd "$work/portable" || exit 1
     m4=(arm-none-eabi-gcc -std=c99 -Os -mcpu=cortex-m4 -mthumb -I.)
     echo
     "${m4[@]}" -c face.c -o face.o && arm-none-eabi-size face.o

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tinier_yolo.ifq.program import Program
 
 #: The forms of the maps that ``export c99`` writes; the first one is the default.
-TARGETS = ("portable",)
+TARGETS = ("portable", "simd")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

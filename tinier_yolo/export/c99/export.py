@@ -1,4 +1,9 @@
-"""``NAME.c``, ``NAME.h`` and ``NAME_test.c`` of a program, written together."""
+"""``NAME.c``, ``NAME.h`` and ``NAME_test.c`` of a program, and for a detector its boxes and letterbox.
+
+A WebAssembly module needs no more than ``NAME_letterbox`` (an image of any size to the input), ``NAME_run`` (the whole
+input to the output map, in an arena of ``NAME_ARENA_BYTES``) and ``NAME_boxes`` (boxes in the image). The target
+``simd`` uses simd128 where clang has ``-msimd128``; the only header of a C library that they include is string.h.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ from tinier_yolo.output_folder import OutputFolder
 #: The grey around a letterboxed image, as detection/letterbox.py has it.
 PADDING = 128
 #: The forms of the network.
-TARGETS = ("portable",)
+TARGETS = ("portable", "simd")
 
 
 def c_files(program: Program, name: str, target: str = "portable", origin: str = "a program") -> dict[str, str]:
@@ -41,9 +46,9 @@ def c_files(program: Program, name: str, target: str = "portable", origin: str =
         raise UsageError("no such target", expected=" or ".join(TARGETS), found=target)
     arrays = list(layers.packed(program))
     files = {
-        f"{name}.h": source.header(program, arrays, name, origin),
-        f"{name}.c": source.code(program, arrays, name, origin),
-        f"{name}_test.c": _test(program, name),
+        f"{name}.h": source.header(program, arrays, name, origin, target),
+        f"{name}.c": source.code(program, arrays, name, origin, target),
+        f"{name}_test.c": _test(program, name, target),
     }
     last = program.network.layers[-1]
     if isinstance(last, Region):
@@ -80,7 +85,7 @@ def _letterbox(program: Program, name: str) -> dict[str, str]:
     return {f"{name}_letterbox.{kind}": text.filled(f"letterbox.{kind}", name, values) for kind in "hc"}
 
 
-def _test(program: Program, name: str) -> str:
+def _test(program: Program, name: str, target: str) -> str:
     data, cases = golden.make(program)
     sizes = ", ".join(f"{{{case.width}, {case.height}}}" for case in cases)
     sums = ",\n    ".join("{" + ", ".join(f"0x{value:08x}u" for value in case.sums or (0,)) + "}" for case in cases)
@@ -102,5 +107,7 @@ def _test(program: Program, name: str) -> str:
         "values": max(case.output.size for case in cases),
         "image": text.array("image", data),
         "golden": "\n".join(definitions),
+        # The constant is for either form of the maps, of which the other one may need less.
+        "arena_differs": f"bytes {'>' if target == 'simd' else '!='} {name.upper()}_ARENA_BYTES(width, height)",
     }
     return text.filled("test.c", name, values)

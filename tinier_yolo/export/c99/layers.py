@@ -13,8 +13,10 @@ from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 
 #: Bits of a word of weights.
 _WORD = 32
-#: Channels of a group, whose weights are one index of a table.
+#: Channels of a group, whose weights are one index of a table of 16 words.
 GROUP = 4
+#: Filters from which on a table of 256 words for eight channels pays: it has to be made, too.
+MANY = 96
 #: D and limits below this are compared in 16-bit fields, whose highest bit must be free.
 NARROW = 1 << 15
 
@@ -29,13 +31,13 @@ class Arrays:
         limits: (filters, 2^k - 1): the level of a filter is how many of them exceed its D; uint16 where they and D
             are below 2^15, else uint32; empty for the last layer.
         base: int32 (filters,): sum = base - D.
-        flips: uint32, a bit a filter, the lowest first; empty for the last layer.
+        flips: uint8, for each line of its map what the bytes are xored with; empty for the last layer.
     """
 
     weights: NDArray[np.uint32]
     limits: NDArray[Any]
     base: NDArray[np.int32]
-    flips: NDArray[np.uint32]
+    flips: NDArray[np.uint8]
 
 
 def packed(program: Program) -> Iterator[Arrays]:
@@ -44,8 +46,7 @@ def packed(program: Program) -> Iterator[Arrays]:
     for layer in layers:
         bits = layer.sign_bits.transpose(0, 2, 3, 1)
         grouped = np.pad(bits, [(0, 0)] * 3 + [(0, -bits.shape[3] % GROUP)])
-        flips = to_words(layer.flips[None])[0] if isinstance(layer, QuantizedLayer) else np.zeros(0, np.uint32)
-        yield Arrays(to_words(grouped.reshape(len(bits), -1)), limits(layer), base(layer), flips)
+        yield Arrays(to_words(grouped.reshape(len(bits), -1)), limits(layer), base(layer), flips(layer))
 
 
 def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
@@ -68,6 +69,27 @@ def limits(layer: QuantizedLayer | OutputLayer) -> NDArray[Any]:
     most = layer.limit + 1  # D is at most the greatest sum
     cut = np.clip(base(layer)[:, None].astype(np.int64) - layer.thresholds, 0, most)
     return np.asarray(cut, np.uint16 if most < NARROW else np.uint32)
+
+
+def flips(layer: QuantizedLayer | OutputLayer) -> NDArray[np.uint8]:
+    """A line of a map holds four channels in two bits each, or two in four bits each; a flip turns all bits."""
+    if not isinstance(layer, QuantizedLayer):
+        return np.zeros(0, np.uint8)
+    channels, bits = (2, 4) if layer.bits > 2 else (4, 2)
+    padded = np.pad(layer.flips, (0, -len(layer.flips) % 4)).reshape(-1, channels).astype(np.uint8)
+    masks = ((1 << layer.bits) - 1) << bits * np.arange(channels, dtype=np.uint8)
+    return np.asarray((padded * masks).sum(axis=1), np.uint8)
+
+
+def group(layer: QuantizedLayer | OutputLayer) -> int:
+    """Channels that a table is for: 4, or 8."""
+    whole = layer.convolution.input.channels % 8 == 0
+    return 8 if whole and layer.input_bits <= 2 and layer.convolution.filters >= MANY else GROUP
+
+
+def table_words(program: Program) -> int:
+    """Words of the tables that are there at once, as portable.c has them: 16 of 16, 8 of 2 * 16 or 8 of 256."""
+    return 8 * 256 if any(group(layer) == 8 for layer in (*program.layers, program.output)) else 16 * 16
 
 
 def pool_numbers(layer: QuantizedLayer | OutputLayer) -> tuple[int, int, int]:

@@ -10,21 +10,19 @@ import numpy as np
 from tinier_yolo import __version__
 from tinier_yolo.darknet.layers import Region
 from tinier_yolo.export.c99 import layers as packing
-from tinier_yolo.export.c99 import text
+from tinier_yolo.export.c99 import text, vectors
 from tinier_yolo.export.c99.layers import Arrays
 from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 
 AnyLayer = QuantizedLayer | OutputLayer
 #: Bytes of the stream's state, as stream.c has them: a head, and so many for each layer.
 _HEAD_BYTES, _STAGE_BYTES = 16, 60
-#: Entries of the tables that are there at once, as portable.c has them.
-_TABLE_ENTRIES = 16 * 16
 
 
-def header(program: Program, arrays: Sequence[Arrays], name: str, source: str) -> str:
+def header(program: Program, arrays: Sequence[Arrays], name: str, source: str, target: str) -> str:
     """NAME.h."""
     network = program.network
-    width, output_width = "(width)", "(width)"
+    output_width = "(width)"
     for layer in _layers(program):
         output_width = _output_side(layer, output_width)
     values = _common(source) | {
@@ -36,24 +34,35 @@ def header(program: Program, arrays: Sequence[Arrays], name: str, source: str) -
         "width": network.options.width,
         "height": network.options.height,
         "output_width": output_width,
-        "arena": _arena(program, arrays, width).format(cells=f"{name.upper()}_CELLS"),
+        "arena": _largest_arena(program, name, target),
     }
     return text.filled("network.h", name, values)
 
 
-def code(program: Program, arrays: Sequence[Arrays], name: str, source: str) -> str:
+def code(program: Program, arrays: Sequence[Arrays], name: str, source: str, target: str) -> str:
     """NAME.c."""
+    simd = target == "simd" and vectors.fits(program)
     values = _common(source) | {
         "defines": _defines(program),
+        "vectors": text.filled("vectors.c", name, {}) if simd else "#define VECTORS 0",
     }
     parts = [text.filled("head.c", name, values)]
+    if simd:
+        bits = sorted({layer.input_bits for layer in _layers(program)[1:]})
+        tables = [text.array(f"tables_{k}", vectors.tables(k)) for k in bits]
+        parts += ["#if VECTORS\n", *tables, "#endif\n"]
     rows = []
     for number, (layer, packed) in enumerate(zip(_layers(program), arrays, strict=True)):
-        definitions, row = _constants(layer, packed, number)
+        definitions, row = _constants(layer, packed, number, simd)
         parts += definitions
         rows.append(row)
     parts.append(f"static const layer layers[{name.upper()}_LAYERS] = {{\n" + ",\n".join(rows) + "\n};\n")
-    parts += [text.filled(template, name, values) for template in ("words.c", "stream.c", "portable.c")]
+    parts += [text.filled(template, name, values) for template in ("words.c", "stream.c")]
+    portable = [text.filled(template, name, values) for template in ("maps.c", "portable.c")]
+    if simd:
+        parts += ["#if VECTORS", text.filled("simd.c", name, {}), "#else", *portable, "#endif\n"]
+    else:
+        parts += portable
     return "\n".join(parts)
 
 
@@ -96,7 +105,10 @@ def _defines(program: Program) -> str:
     return (
         f"#define LARGEST_SIZE {sizes} /* of a window */\n"
         f"#define WIDE_SUMS {int(_wide(program))}    /* whether a D may need more than 16 bits */\n"
-        f"#define SCRATCH_BYTES (TABLES_BYTES + {_most_filters(program)} * sizeof(sums_of))"
+        f"#define TABLE_WORDS {packing.table_words(program)}\n"
+        f"#if VECTORS\n#define ZEROS {vectors.zeros(program)}\n"
+        f"#define SCRATCH_BYTES ({vectors.image_tables(program)} * LANES)\n#else\n"
+        f"#define SCRATCH_BYTES (TABLE_WORDS * CELLS + {_most_filters(program)} * sizeof(sums_of))\n#endif"
     )
 
 
@@ -108,29 +120,41 @@ def _most_filters(program: Program) -> int:
     return max(layer.convolution.filters for layer in _layers(program))
 
 
-def _arena(program: Program, arrays: Sequence[Arrays], width: str) -> str:
-    # As lay_out in stream.c adds it up.
-    head = -(-(_HEAD_BYTES + _STAGE_BYTES * len(arrays)) // 8) * 8
-    cell_bytes = _TABLE_ENTRIES + _most_filters(program) * (4 if _wide(program) else 2)
-    terms = [f"{head} + {cell_bytes} * (size_t){{cells}}"]
+def _largest_arena(program: Program, name: str, target: str) -> str:
+    # As lay_out in stream.c adds it up; for vectors the larger one, since they may be absent.
+    words = packing.table_words(program) + _most_filters(program) * (4 if _wide(program) else 2)
+    portable = _arena(program, f"{words} * (size_t){name.upper()}_CELLS", False)
+    if target != "simd" or not vectors.fits(program):
+        return portable
+    simd = _arena(program, f"{vectors.image_tables(program) * vectors.LANES}", True)
+    return f"({portable} > {simd} ? {portable} : {simd})"
+
+
+def _arena(program: Program, scratch: str, simd: bool) -> str:
+    width = "(width)"
+    head = -(-(_HEAD_BYTES + _STAGE_BYTES * (len(program.layers) + 1)) // 8) * 8
+    terms = [f"{head} + {scratch}"]
     for number, layer in enumerate(_layers(program)):
         convolution = layer.convolution
         lines = _lines(convolution.input.channels, layer.input_bits) if number else convolution.input.channels
         columns = f"({width} + {2 * convolution.padding})" if convolution.padding else width
         term = f"{convolution.size * lines} * (size_t){columns}"
+        convolved = _windows(width, convolution.size, convolution.stride, 2 * convolution.padding)
         width = _output_side(layer, width)
         if isinstance(layer, QuantizedLayer):
-            size, stride, _ = packing.pool_numbers(layer)
-            term += f" + {-(-size // stride) * convolution.filters} * (size_t){width}"
+            size, stride, padding = packing.pool_numbers(layer)
+            rows = 0 if (size, stride, padding) == (1, 1, 0) else -(-size // stride)
+            bytes_ = _lines(convolution.filters, layer.bits)
+            term += f" + {(rows + simd) * bytes_} * (size_t){convolved if simd else width}"
         terms.append(f"({term} + 7) / 8 * 8")
     return "(" + " + \\\n     ".join(terms) + ")"
 
 
 def _lines(channels: int, bits: int) -> int:
-    return -(-channels // packing.GROUP) * (2 if bits > 2 else 1)
+    return -(-channels // 4) * (2 if bits > 2 else 1)
 
 
-def _constants(layer: AnyLayer, packed: Arrays, number: int) -> tuple[list[str], str]:
+def _constants(layer: AnyLayer, packed: Arrays, number: int, simd: bool) -> tuple[list[str], str]:
     convolution = layer.convolution
     named: dict[str, Any] = {"weights": packed.weights}
     if isinstance(layer, QuantizedLayer):
@@ -139,6 +163,9 @@ def _constants(layer: AnyLayer, packed: Arrays, number: int) -> tuple[list[str],
     else:
         named |= {"base": packed.base, "multipliers": layer.multipliers, "biases": layer.biases}
     definitions = [text.array(f"{key}_{number}", numbers) for key, numbers in named.items()]
+    if simd:
+        lanes = text.array(f"weights_{number}", vectors.weights(layer, number == 0))
+        definitions[0] = f"#if VECTORS\n{lanes}#else\n{definitions[0]}#endif\n"
     pointers = {
         key: f"{key}_{number}" if key in named else "NULL"
         for key in ("weights", "narrow", "wide", "flips", "base", "multipliers", "biases")
@@ -151,6 +178,10 @@ def _constants(layer: AnyLayer, packed: Arrays, number: int) -> tuple[list[str],
         *packing.pool_numbers(layer),
         layer.input_bits,
         bits,
+        packing.group(layer),
         packed.weights.shape[1],
     )
-    return definitions, "    {" + ", ".join([*map(str, numbers), *pointers.values()]) + "}"
+    extra = (
+        f" FOR_VECTORS({vectors.chunk(layer)}, {f'tables_{layer.input_bits}' if number else 'NULL'})" if simd else ""
+    )
+    return definitions, "    {" + ", ".join([*map(str, numbers), *pointers.values()]) + extra + "}"

@@ -7,102 +7,25 @@
  *
  * So sum > threshold means D < limit, where the limits have K B in them already. Padding is level 0 and needs no care.
  * D is summed in groups of four channels of one cell of the window. What a group adds depends on four bits of weights:
- * a table of 16 words, made once for all filters. A level is the number of limits above D. The maximum over a pooling
- * window is taken of the levels, before a flip turns them round. Bytes of the image are levels of 8 bits, whose groups
- * are summed in 16 bits.
- *
- * Maps: a row of a ring is lines of one byte a column, with the padding's columns at both ends. A line holds a group of
- * four channels in two bits each, or, for levels of 3 and 4 bits, two channels in four bits each. A row of a pooling
- * window is a line of levels for each filter.
+ * a table of 16 words, made once for all filters. Two groups together have 256 words, which pays where many filters
+ * look them up. Bytes of the image are levels of 8 bits, whose groups are summed in 16 bits.
  */
 
-static int32_t groups_of(int32_t channels) {
-    return (channels + 3) / 4;
+/* What a group adds to D, for the 4 bits of weights of its first two channels; entries are `step` words apart. */
+INLINE void fill4(word *table, int step, word v0, word v1, word top, word others) {
+    const word low = v0 + others, high = (v0 ^ top) + others;
+    table[0] = low + v1;
+    table[step] = high + v1;
+    table[2 * step] = low + (v1 ^ top);
+    table[3 * step] = high + (v1 ^ top);
 }
 
-static int32_t lines_of(int32_t channels, int bits) {
-    return groups_of(channels) * (bits > 2 ? 2 : 1);
-}
-
-static uint32_t ring_row_bytes(const layer *l, int i, int32_t width) {
-    const uint32_t columns = (uint32_t)(width + 2 * l->padding);
-    return columns * (uint32_t)(i == 0 ? NETWORK_CHANNELS : lines_of(l->channels, l->in_bits));
-}
-
-static uint32_t open_row_bytes(const layer *l, int32_t out_width) {
-    return (uint32_t)out_width * (uint32_t)l->filters;
-}
-
-static void clear_ring(stream *s, int i) {
-    memset(at(s, s->stages[i].ring), 0, (size_t)s->stages[i].ring_row * (size_t)layers[i].size);
-}
-
-/* The row of a ring that holds row y of the input map; NULL where that is padding. */
-static const uint8_t *ring_row(stream *s, int i, int32_t y) {
-    const stage *g = &s->stages[i];
-    return y < 0 || y >= g->height ? NULL : (const uint8_t *)at(s, g->ring + (uint32_t)(y % layers[i].size) * g->ring_row);
-}
-
-static void take_row(stream *s, const uint8_t *row) {
-    const stage *g = &s->stages[0];
-    uint8_t *to = at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row);
-    int32_t x, c;
-    to += layers[0].padding;
-    for (c = 0; c < NETWORK_CHANNELS; c++, to += g->width + 2 * layers[0].padding) {
-        for (x = 0; x < g->width; x++) {
-            to[x] = row[x * NETWORK_CHANNELS + c];
-        }
-    }
-}
-
-/* Bytes at from, from + step, ...: that of cell c becomes byte c of the word. */
-static word load(const uint8_t *from, int32_t step, int32_t count) {
-    word bytes = 0;
-    int32_t c;
-#if LITTLE_ENDIAN_BYTES
-    if (step == 1 && count == CELLS) {
-        memcpy(&bytes, from, CELLS);
-        return bytes;
-    }
-#endif
-    for (c = 0; c < count; c++) {
-        bytes |= (word)from[c * step] << (8 * c);
-    }
-    return bytes;
-}
-
-static void store(uint8_t *to, word bytes, int32_t count) {
-    int32_t c;
-#if LITTLE_ENDIAN_BYTES
-    if (count == CELLS) {
-        memcpy(to, &bytes, CELLS);
-        return;
-    }
-#endif
-    for (c = 0; c < count; c++) {
-        to[c] = (uint8_t)(bytes >> (8 * c));
-    }
-}
-
-/* What a group adds to D, for the 4 bits of weights of its first two channels. */
-INLINE void fill4(word *table, word v0, word v1, word top, word others) {
-    table[0] = v0 + v1 + others;
-    table[1] = (v0 ^ top) + v1 + others;
-    table[2] = v0 + (v1 ^ top) + others;
-    table[3] = (v0 ^ top) + (v1 ^ top) + others;
-}
-
-/* For all 8 of three channels; for all 16 of four. Bit j is channel j's. */
-static void fill8(word *table, word v0, word v1, word v2, word top) {
-    fill4(table, v0, v1, top, v2);
-    fill4(table + 4, v0, v1, top, v2 ^ top);
-}
-
+/* For all 16 of four channels. Bit j is channel j's. */
 static void fill16(word *table, word v0, word v1, word v2, word v3, word top) {
-    fill4(table, v0, v1, top, v2 + v3);
-    fill4(table + 4, v0, v1, top, (v2 ^ top) + v3);
-    fill4(table + 8, v0, v1, top, v2 + (v3 ^ top));
-    fill4(table + 12, v0, v1, top, (v2 ^ top) + (v3 ^ top));
+    fill4(table, 1, v0, v1, top, v2 + v3);
+    fill4(table + 4, 1, v0, v1, top, (v2 ^ top) + v3);
+    fill4(table + 8, 1, v0, v1, top, v2 + (v3 ^ top));
+    fill4(table + 12, 1, v0, v1, top, (v2 ^ top) + (v3 ^ top));
 }
 
 static void fill_from(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int bits) {
@@ -123,21 +46,44 @@ static void fill_from(word *table, const uint8_t *line, size_t pitch, int32_t st
     fill16(table, v[0], v[1], v[2], v[3], BYTES * ((1u << bits) - 1));
 }
 
-/* The same for channels of the image: a table for the even cells and one for the odd ones, in 16 bits each. */
-static void fill_image(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int32_t channels) {
-    word even[4] = {0, 0, 0, 0}, odd[4] = {0, 0, 0, 0};
-    int32_t c;
-    for (c = 0; c < smaller(channels, 4) && line != NULL; c++, line += pitch) {
-        const word all = load(line, step, count);
-        even[c] = all & EVEN;
-        odd[c] = all >> 8 & EVEN;
+/* For all 256 of eight channels. */
+static void fill256(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int bits) {
+    word low[16], high[16];
+    int32_t i, j;
+    fill_from(low, line, pitch, step, count, bits);
+    fill_from(high, line == NULL ? NULL : line + pitch, pitch, step, count, bits);
+    for (i = 0; i < 16; i += 4) {
+        const word a = low[i], b = low[i + 1], c = low[i + 2], d = low[i + 3];
+        word *t = table + i;
+        for (j = 0; j < 16; j += 2, t += 32) {
+            const word more = high[j], most = high[j + 1];
+            t[0] = a + more;
+            t[1] = b + more;
+            t[2] = c + more;
+            t[3] = d + more;
+            t[16] = a + most;
+            t[17] = b + most;
+            t[18] = c + most;
+            t[19] = d + most;
+        }
     }
-    if (channels > 3) {
-        fill16(table, even[0], even[1], even[2], even[3], EVEN);
-        fill16(table + 16, odd[0], odd[1], odd[2], odd[3], EVEN);
-    } else {
-        fill8(table, even[0], even[1], even[2], EVEN);
-        fill8(table + 16, odd[0], odd[1], odd[2], EVEN);
+}
+
+/* The same for channels of the image: an entry is two words, one for the even cells and one for the odd ones, in 16 bits
+ * each. */
+static void fill_image(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int32_t channels) {
+    const int32_t here = line == NULL ? 0 : channels;
+    const word v0 = here > 0 ? load(line, step, count) : 0, v1 = here > 1 ? load(line + pitch, step, count) : 0;
+    const word v2 = here > 2 ? load(line + 2 * pitch, step, count) : 0;
+    const word v3 = here > 3 && IMAGE_CHANNELS == 4 ? load(line + 3 * pitch, step, count) : 0;
+    int32_t odd, more;
+    for (more = 0; more < IMAGE_CHANNELS - 2; more++) {
+        for (odd = 0; odd < 2; odd++) {
+            const word a = v0 >> (8 * odd) & EVEN, b = v1 >> (8 * odd) & EVEN, c = v2 >> (8 * odd) & EVEN;
+            const word d = IMAGE_CHANNELS < 4 ? 0 : (v3 >> (8 * odd) & EVEN) ^ (more == 0 ? 0 : EVEN);
+            fill4(table + 16 * more + odd, 2, a, b, EVEN, c + d);
+            fill4(table + 16 * more + 8 + odd, 2, a, b, EVEN, (c ^ EVEN) + d);
+        }
     }
 }
 
@@ -151,6 +97,33 @@ INLINE void widen(sums_of *sums, word bytes) {
 #else
     sums->fields[0] += bytes & EVEN;
     sums->fields[1] += bytes >> 8 & EVEN;
+#endif
+}
+
+INLINE void widen_image(sums_of *sums, const word *both) {
+#if WIDE_SUMS
+    int32_t c;
+    for (c = 0; c < CELLS; c++) {
+        sums->cells[c] += (uint32_t)(both[c & 1] >> (16 * (c >> 1))) & 0xffffu;
+    }
+#else
+    sums->fields[0] += both[0];
+    sums->fields[1] += both[1];
+#endif
+}
+
+/* Where D and limits are below 2^15 a bit is set above each D, so that no difference borrows from the next one. */
+static void clear(const layer *l, sums_of *sums) {
+    int32_t f;
+#if WIDE_SUMS
+    memset(sums, 0, (size_t)l->filters * sizeof *sums);
+    (void)f;
+#else
+    const word start = l->narrow != NULL ? FIELDS << 15 : 0;
+    for (f = 0; f < l->filters; f++, sums++) {
+        sums->fields[0] = start;
+        sums->fields[1] = start;
+    }
 #endif
 }
 
@@ -175,21 +148,17 @@ static void look_up(const layer *l, const word *tables, int32_t first, int32_t n
         for (; sums != end; sums++, w += words) {
             widen(sums, eight(tables, w[0]) + eight(tables + 8 * 16, w[1]));
         }
-    } else if (n == 8) {
-        for (; sums != end; sums++, w += words) {
-            widen(sums, eight(tables, w[0]));
-        }
     } else {
         for (; sums != end; sums++, w += words) {
             const word *t = tables;
             word all = 0;
             int32_t left = n;
             uint32_t bits = w[0] >> (4 * (first % 8));
-            if (left > 8) {
+            if (left >= 8) {
                 all = eight(t, bits);
                 t += 8 * 16;
                 left -= 8;
-                bits = w[1];
+                bits = left > 0 ? w[1] : 0;
             }
             for (; left > 0; left--, t += 16, bits >>= 4) {
                 all += t[bits & 15];
@@ -199,55 +168,123 @@ static void look_up(const layer *l, const word *tables, int32_t first, int32_t n
     }
 }
 
+/* What four pairs of groups give to D. */
+INLINE word four(const word *t, uint32_t bits) {
+    return t[bits & 255] + t[256 + (bits >> 8 & 255)] + t[512 + (bits >> 16 & 255)] + t[768 + (bits >> 24)];
+}
+
+/* The same for pairs of groups. */
+static void look_up_pairs(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
+    const uint32_t *w = l->weights + first / 4;
+    const sums_of *end = sums + l->filters;
+    const int32_t words = l->words;
+    if (n == 8) {
+        for (; sums != end; sums++, w += words) {
+            widen(sums, four(tables, w[0]) + four(tables + 1024, w[1]));
+        }
+    } else {
+        for (; sums != end; sums++, w += words) {
+            word all = 0;
+            int32_t i;
+            for (i = 0; i < n; i++) {
+                all += tables[256 * i + (int32_t)(w[i / 4] >> (8 * (i % 4)) & 255)];
+            }
+            widen(sums, all);
+        }
+    }
+}
+
+/* What a group of the image gives to D. */
+INLINE void add_image(const word *table, uint32_t bits, word *both) {
+    const word *entry = table + 2 * (bits & (IMAGE_WORDS / 2 - 1));
+    both[0] += entry[0];
+    both[1] += entry[1];
+}
+
 /* The same for groups of the image. */
 static void look_up_image(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
     const uint32_t *w = l->weights + first / 8;
-    int32_t f, left;
+    int32_t f;
     for (f = 0; f < l->filters; f++, w += l->words, sums++) {
         const word *t = tables;
-        uint32_t bits = *w;
-        word even = 0, odd = 0;
-        for (left = n; left > 0; left--, t += 32, bits >>= 4) {
-            even += t[bits & 15];
-            odd += t[16 + (bits & 15)];
+        word both[2] = {0, 0};
+        int32_t i;
+        for (i = 0; i + 8 <= n; i += 8, t += 8 * IMAGE_WORDS) {
+            const uint32_t bits = w[i / 8];
+            add_image(t, bits, both);
+            add_image(t + IMAGE_WORDS, bits >> 4, both);
+            add_image(t + 2 * IMAGE_WORDS, bits >> 8, both);
+            add_image(t + 3 * IMAGE_WORDS, bits >> 12, both);
+            add_image(t + 4 * IMAGE_WORDS, bits >> 16, both);
+            add_image(t + 5 * IMAGE_WORDS, bits >> 20, both);
+            add_image(t + 6 * IMAGE_WORDS, bits >> 24, both);
+            add_image(t + 7 * IMAGE_WORDS, bits >> 28, both);
         }
-#if WIDE_SUMS
-        for (left = 0; left < CELLS; left++) {
-            sums->cells[left] += (uint32_t)((left % 2 == 0 ? even : odd) >> (16 * (left / 2))) & 0xffffu;
+        for (; i < n; i++, t += IMAGE_WORDS) {
+            add_image(t, w[i / 8] >> (4 * (i % 8)), both);
         }
-#else
-        sums->fields[0] += even;
-        sums->fields[1] += odd;
-#endif
+        widen_image(sums, both);
+    }
+}
+
+/* The tables of some groups, and what they add whenever there is no room for more of them. */
+typedef struct {
+    const layer *of;
+    word *tables;
+    sums_of *sums;
+    size_t pitch;         /* between two lines */
+    int32_t count;        /* of cells */
+    int32_t words;        /* of a table */
+    int32_t first, n;     /* the first table that is there, and how many */
+    int32_t chunk, total; /* how many may be there, and how many there are of the whole window */
+} adder;
+
+static void prepare(adder *a, const layer *l) {
+    a->of = l;
+    a->total = l->size * l->size * ((l->channels + l->group - 1) / l->group);
+    /* So many that their bytes cannot overflow: 8 * 24, 16 * 12, 8 * 28, 4 * 60. */
+    if (l->in_bits > 4) {
+        a->words = IMAGE_WORDS;
+        a->chunk = 256 / IMAGE_WORDS;
+    } else {
+        a->words = l->group == 8 ? 256 : 16;
+        a->chunk = l->in_bits == 4 ? 4 : l->in_bits == 3 || l->group == 8 ? 8 : 16;
+    }
+}
+
+/* All groups of one cell of the window, whose first line is this. */
+static void add_tap(adder *a, const uint8_t *line) {
+    const layer *l = a->of;
+    const size_t lines = l->in_bits > 4 ? 4 : l->in_bits > 2 || l->group == 8 ? 2 : 1;
+    int32_t channel;
+    for (channel = 0; channel < l->channels; channel += l->group) {
+        word *table = a->tables + a->words * a->n;
+        if (l->in_bits > 4) {
+            fill_image(table, line, a->pitch, l->stride, a->count, l->channels - channel);
+        } else if (l->group == 8) {
+            fill256(table, line, a->pitch, l->stride, a->count, l->in_bits);
+        } else {
+            fill_from(table, line, a->pitch, l->stride, a->count, l->in_bits);
+        }
+        line = line == NULL ? NULL : line + lines * a->pitch;
+        a->n++;
+        if (a->n == a->chunk || a->first + a->n == a->total) {
+            (l->in_bits > 4 ? look_up_image : l->group == 8 ? look_up_pairs : look_up)(l, a->tables, a->first, a->n, a->sums);
+            a->first += a->n;
+            a->n = 0;
+        }
     }
 }
 
 /* D of all filters for the cells from column x on. */
-static void add_up(const layer *l, const uint8_t *const *rows, size_t pitch, int32_t x, int32_t count, word *tables,
-                   sums_of *sums) {
-    const int32_t groups = groups_of(l->channels);
-    const size_t lines = l->in_bits > 4 ? 4 : l->in_bits > 2 ? 2 : 1;
-    /* Groups whose bytes cannot overflow: 16 * 12, 8 * 28, 4 * 60. Of the image there is room for 8. */
-    const int32_t chunk = l->in_bits <= 2 ? 16 : l->in_bits == 4 ? 4 : 8;
-    int32_t row, column, group, first = 0, n = 0;
-    memset(sums, 0, (size_t)l->filters * sizeof *sums);
+static void add_up(adder *a, const uint8_t *const *rows, int32_t x) {
+    const layer *l = a->of;
+    int32_t row, column;
+    clear(l, a->sums);
+    a->first = a->n = 0;
     for (row = 0; row < l->size; row++) {
         for (column = 0; column < l->size; column++) {
-            const uint8_t *line = rows[row] == NULL ? NULL : rows[row] + x * l->stride + column;
-            for (group = 0; group < groups; group++) {
-                const int last = row + 1 == l->size && column + 1 == l->size && group + 1 == groups;
-                if (l->in_bits > 4) {
-                    fill_image(tables + 32 * n, line, pitch, l->stride, count, l->channels - 4 * group);
-                } else {
-                    fill_from(tables + 16 * n, line, pitch, l->stride, count, l->in_bits);
-                }
-                line = line == NULL ? NULL : line + lines * pitch;
-                if (++n == chunk || last) {
-                    (l->in_bits > 4 ? look_up_image : look_up)(l, tables, first, n, sums);
-                    first += n;
-                    n = 0;
-                }
-            }
+            add_tap(a, rows[row] == NULL ? NULL : rows[row] + x * l->stride + column);
         }
     }
 }
@@ -260,6 +297,31 @@ static uint32_t get(const sums_of *sums, int32_t c) {
 #endif
 }
 
+#if !WIDE_SUMS
+/* With a bit set above each D it stays where D >= limit. Limits fall, so of three such bits a, b, c the first implies the others: their number is b in twos and a ^ b ^ c in
+ * ones, and a level is 3 less it. */
+INLINE word narrow_levels(const layer *l, int32_t f, const sums_of *sums) {
+    const int32_t n = (1 << l->bits) - 1;
+    const uint16_t *limits = l->narrow + f * n;
+    const word even = sums->fields[0], odd = sums->fields[1];
+    word not_even = 0, not_odd = 0;
+    int32_t i;
+    if (n == 3) {
+        const word first = FIELDS * limits[0], second = FIELDS * limits[1], third = FIELDS * limits[2];
+        const word twos = (even - second) >> 15 & FIELDS, odd_twos = (odd - second) >> 7 & FIELDS << 8;
+        const word ones = ((even - first) ^ (even - second) ^ (even - third)) >> 15 & FIELDS;
+        const word odd_ones = ((odd - first) ^ (odd - second) ^ (odd - third)) >> 7 & FIELDS << 8;
+        return (BYTES * 3) ^ ((twos | odd_twos) << 1 | ones | odd_ones);
+    }
+    for (i = n; i > 0; i--) {
+        const word limit = FIELDS * *limits++;
+        not_even += (even - limit) >> 15 & FIELDS;
+        not_odd += (odd - limit) >> 15 & FIELDS;
+    }
+    return BYTES * (word)n - (not_even | not_odd << 8);
+}
+#endif
+
 /* The levels of a filter's cells, in bytes. */
 static word compare(const layer *l, int32_t f, const sums_of *sums) {
     const int32_t n = (1 << l->bits) - 1;
@@ -267,17 +329,7 @@ static word compare(const layer *l, int32_t f, const sums_of *sums) {
     word levels = 0;
 #if !WIDE_SUMS
     if (l->narrow != NULL) {
-        /* D and limits are below 2^15: with a bit set above each D no difference borrows, and the bit stays where
-         * D >= limit. */
-        const uint16_t *limits = l->narrow + f * n;
-        const word even = sums->fields[0] | FIELDS << 15, odd = sums->fields[1] | FIELDS << 15;
-        word not_even = 0, not_odd = 0;
-        for (i = n; i > 0; i--) {
-            const word limit = FIELDS * *limits++;
-            not_even += (even - limit) >> 15 & FIELDS;
-            not_odd += (odd - limit) >> 15 & FIELDS;
-        }
-        return BYTES * (word)n - (not_even | not_odd << 8);
+        return narrow_levels(l, f, sums);
     }
 #endif
     for (c = 0; c < CELLS; c++) {
@@ -289,57 +341,69 @@ static word compare(const layer *l, int32_t f, const sums_of *sums) {
     return levels;
 }
 
-/* The larger one of each byte; all are below 128. */
-static word larger_bytes(word a, word b) {
-    const word is_a = ((a | BYTES << 7) - b) >> 7 & BYTES;
-    return b ^ ((a ^ b) & is_a * 255);
-}
-
-/* Put the levels of a filter's cells into the pooling windows that hold them; cell c is in the columns first[c] ..
- * last[c] of the pooled row. */
-static void pool(const layer *l, uint8_t *best, int32_t x, int32_t count, const int32_t *first, const int32_t *last,
-                 word levels) {
-    int32_t c, column;
-    if (l->pool_size == 1 && l->pool_stride == 1 && count == CELLS && first[0] == x && last[count - 1] == x + count - 1) {
-        store(best + x, levels, count);
-        return;
-    }
-    if (l->pool_size == 2 && l->pool_stride == 2 && l->pool_padding < 2 && 2 * first[0] == x && count == CELLS &&
-        last[count - 1] == (x + count) / 2 - 1) {
-        levels = larger_bytes(levels, levels >> 8);
-        for (c = first[0]; c <= last[CELLS - 1]; c++, levels >>= 16) {
-            const uint8_t level = (uint8_t)(levels & 255u);
-            best[c] = best[c] > level ? best[c] : level;
-        }
-        return;
-    }
-    for (c = 0; c < count; c++, levels >>= 8) {
-        const uint8_t level = (uint8_t)(levels & 255u);
-        for (column = first[c]; column <= last[c]; column++) {
-            best[column] = best[column] > level ? best[column] : level;
+/* Pairs of neighbouring cells, pooled, of the filters of a line whose levels have 2 bits at most: bytes of a map in the
+ * even bytes. A pair is at or above a limit where both cells are. */
+static word pooled_pairs(const layer *l, int32_t f, int32_t here, const sums_of *sums) {
+#if WIDE_SUMS
+    (void)l, (void)f, (void)here, (void)sums;
+    return 0; /* not reached: only narrow sums are paired */
+#else
+    const uint16_t *limits = l->narrow + f * (l->bits == 2 ? 3 : 1);
+    word bytes = 0;
+    int32_t j;
+    for (j = 0; j < 2 * here; j += 2, sums++) {
+        const word even = sums->fields[0], odd = sums->fields[1];
+        const word first = FIELDS * *limits++, above = (even - first) & (odd - first);
+        if (l->bits == 2) {
+            const word second = FIELDS * *limits++, third = FIELDS * *limits++;
+            const word twos = (even - second) & (odd - second), last = (even - third) & (odd - third);
+            bytes |= ((FIELDS * 3) ^ (((above ^ twos ^ last) >> 15 & FIELDS) | (twos >> 14 & FIELDS << 1))) << j;
+        } else {
+            bytes |= (~above >> 15 & FIELDS) << j;
         }
     }
+    return bytes;
+#endif
 }
 
-/* Cells x .. x + count - 1 of the row at work, from D: into the pooled rows, or into the output map. */
-static void finish(stream *s, int i, int32_t x, int32_t count, const int32_t *first, const int32_t *last,
-                   const sums_of *sums) {
+static void write_output(stream *s, int i, int32_t x, int32_t count, const sums_of *sums) {
     const layer *l = &layers[i];
     const stage *g = &s->stages[i];
-    int32_t f, c, row;
-    for (f = 0; f < l->filters; f++, sums++) {
-        if (l->bits == 0) {
-            const size_t place = ((size_t)f * (size_t)g->rows + (size_t)g->convolved) * (size_t)g->columns + (size_t)x;
-            for (c = 0; c < count; c++) {
-                const int32_t sum = l->base[f] - (int32_t)get(sums, c);
-                s->output.pointer[place + (size_t)c] = l->multipliers[f] * sum + l->biases[f];
-            }
+    const size_t plane = (size_t)g->rows * (size_t)g->columns;
+    int32_t *to = s->output.pointer + (size_t)g->convolved * (size_t)g->columns + (size_t)x;
+    int32_t f, c;
+    for (f = 0; f < l->filters; f++, sums++, to += plane) {
+        for (c = 0; c < count; c++) {
+            to[c] = l->multipliers[f] * (l->base[f] - (int32_t)get(sums, c)) + l->biases[f];
+        }
+    }
+}
+
+/* Cells x .. x + count - 1 of the row at work, from D: into the next layer's ring, or into the rows that are pooled. */
+static void finish(stream *s, int i, int32_t x, int32_t count, const sums_of *sums) {
+    const layer *l = &layers[i];
+    const stage *g = &s->stages[i];
+    const int32_t in_a_line = levels_in_a_byte(l->bits), bits = 8 / in_a_line;
+    const int pairs = !WIDE_SUMS && l->narrow != NULL && l->bits <= 2 && count == CELLS && in_pairs(l, g, x, count);
+    spans columns;
+    int32_t f, j, line = 0;
+    if (!pairs && !is_direct(l)) {
+        find_spans(l, g->out_width, x, count, &columns);
+    }
+    for (f = 0; f < l->filters; f += in_a_line, sums += in_a_line, line++) {
+        const int32_t here = smaller(in_a_line, l->filters - f);
+        word bytes = 0;
+        if (pairs) {
+            pool_pairs(s, i, line, x / 2, pooled_pairs(l, f, here, sums));
+            continue;
+        }
+        for (j = 0; j < here; j++) {
+            bytes |= compare(l, f + j, sums + j) << (bits * j);
+        }
+        if (is_direct(l)) {
+            store(to_ring(s, i, line) + x, bytes ^ BYTES * l->flips[line], count);
         } else {
-            const word levels = compare(l, f, sums);
-            for (row = g->first_row; row <= g->last_row; row++) {
-                uint8_t *open = at(s, g->open + (uint32_t)(row % open_rows(l)) * g->open_row);
-                pool(l, open + f * g->out_width, x, count, first, last, levels);
-            }
+            pool(s, i, line, &columns, count, bytes);
         }
     }
 }
@@ -348,66 +412,28 @@ static void convolve_row(stream *s, int i) {
     const layer *l = &layers[i];
     const stage *g = &s->stages[i];
     const uint8_t *rows[LARGEST_SIZE];
-    word *tables = at(s, s->scratch);
-    sums_of *sums = at(s, s->scratch + TABLES_BYTES);
-    const int32_t count = smaller(CELLS, g->columns);
-    int32_t row, x = 0, c;
+    adder a;
+    int32_t row, x = 0;
+    prepare(&a, l);
+    a.tables = at(s, s->scratch);
+    a.sums = at(s, s->scratch + TABLE_WORDS * CELLS);
+    a.pitch = (size_t)(g->width + 2 * l->padding);
+    a.count = smaller(CELLS, g->columns);
     for (row = 0; row < l->size; row++) {
         rows[row] = ring_row(s, i, g->convolved * l->stride - l->padding + row);
     }
-    for (row = g->first_row; row <= g->last_row && l->bits != 0; row++) {
-        const int32_t top = row * l->pool_stride - l->pool_padding / 2;
-        if (g->convolved == (top < 0 ? 0 : top)) {
-            memset(at(s, g->open + (uint32_t)(row % open_rows(l)) * g->open_row), 0, g->open_row);
-        }
-    }
+    open_pools(s, i);
     for (;;) {
-        int32_t first[CELLS] = {0}, last[CELLS] = {0};
-        add_up(l, rows, (size_t)(g->width + 2 * l->padding), x, count, tables, sums);
-        for (c = 0; c < count && l->bits != 0; c++) {
-            const int32_t place = x + c + l->pool_padding / 2, from = place - l->pool_size + 1;
-            first[c] = from <= 0 ? 0 : (from + l->pool_stride - 1) / l->pool_stride;
-            last[c] = smaller(place / l->pool_stride, g->out_width - 1);
+        add_up(&a, rows, x);
+        if (l->bits == 0) {
+            write_output(s, i, x, a.count, a.sums);
+        } else {
+            finish(s, i, x, a.count, a.sums);
         }
-        finish(s, i, x, count, first, last, sums);
-        if (x + count == g->columns) {
+        if (x + a.count == g->columns) {
             return;
         }
         /* The last cells overlap those before: maxima may be taken twice. */
-        x = smaller(x + count, g->columns - count);
+        x = smaller(x + a.count, g->columns - a.count);
     }
-}
-
-/* A row of pooled levels, with their flips, into the ring of the next layer. */
-static void emit_pooled(stream *s, int i, int32_t slot) {
-    const layer *l = &layers[i];
-    const stage *g = &s->stages[i], *next = &s->stages[i + 1];
-    const uint8_t *levels = at(s, g->open + (uint32_t)slot * g->open_row);
-    uint8_t *ring = at(s, next->ring + (uint32_t)(next->received % layers[i + 1].size) * next->ring_row);
-    const int32_t pitch = next->width + 2 * layers[i + 1].padding;
-    const int32_t in_a_line = l->bits > 2 ? 2 : 4, bits = l->bits > 2 ? 4 : 2;
-    const word top = BYTES * ((1u << l->bits) - 1);
-    int32_t line, x;
-    ring += layers[i + 1].padding;
-    for (line = 0; line < lines_of(l->filters, l->bits); line++, ring += pitch) {
-        const int32_t f = line * in_a_line, here = smaller(in_a_line, l->filters - f);
-        for (x = 0; x < g->out_width; x += CELLS) {
-            const int32_t count = smaller(CELLS, g->out_width - x);
-            word bytes = 0;
-            int32_t j;
-            for (j = 0; j < here; j++) {
-                const word flip = (l->flips[(f + j) / 32] >> ((f + j) % 32) & 1u) != 0 ? top : 0;
-                bytes |= (load(levels + (f + j) * g->out_width + x, 1, count) ^ flip) << (bits * j);
-            }
-            store(ring + x, bytes, count);
-        }
-    }
-#ifdef NETWORK_TRACE
-    for (x = 0; x < g->out_width; x++) {
-        for (line = 0; line < l->filters; line++) {
-            const int flip = (l->flips[line / 32] >> (line % 32) & 1u) != 0 ? (1 << l->bits) - 1 : 0;
-            network_trace(i, (int)g->emitted, (int)x, (int)line, levels[line * g->out_width + x] ^ flip);
-        }
-    }
-#endif
 }

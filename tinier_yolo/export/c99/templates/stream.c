@@ -50,8 +50,13 @@ static void next_windows(const layer *l, int32_t cells, int32_t x, int32_t *firs
     }
 }
 
+/* Whether its levels go straight to the next layer: there is no pool. */
+static int is_direct(const layer *l) {
+    return l->pool_size == 1 && l->pool_stride == 1 && l->pool_padding == 0;
+}
+
 static int32_t open_rows(const layer *l) {
-    return l->pool_size == 0 ? 0 : (l->pool_size + l->pool_stride - 1) / l->pool_stride;
+    return l->pool_size == 0 || is_direct(l) ? 0 : (l->pool_size + l->pool_stride - 1) / l->pool_stride;
 }
 
 static void *at(stream *s, uint32_t offset) {
@@ -60,11 +65,11 @@ static void *at(stream *s, uint32_t offset) {
 
 /* What the form of the maps decides, below. */
 static uint32_t ring_row_bytes(const layer *l, int i, int32_t width);
-static uint32_t open_row_bytes(const layer *l, int32_t out_width);
-static void clear_ring(stream *s, int i);
+static int32_t rows_kept(const layer *l); /* behind one another */
+static uint32_t open_row_bytes(const layer *l, int32_t columns, int32_t out_width);
 static void take_row(stream *s, const uint8_t *row);
 static void convolve_row(stream *s, int i);
-static void emit_pooled(stream *s, int i, int32_t slot);
+static void emit_row(stream *s, int i);
 
 /* Lay the arena out; returns its bytes, 0 for a size that the network cannot take. */
 static size_t lay_out(stream *s, int32_t width, int32_t height) {
@@ -93,8 +98,8 @@ static size_t lay_out(stream *s, int32_t width, int32_t height) {
         g.ring_row = ring_row_bytes(l, i, width);
         end += (size_t)g.ring_row * (size_t)l->size;
         g.open = (uint32_t)end;
-        g.open_row = l->pool_size == 0 ? 0 : open_row_bytes(l, g.out_width);
-        end += (size_t)g.open_row * (size_t)open_rows(l);
+        g.open_row = rows_kept(l) == 0 ? 0 : open_row_bytes(l, g.columns, g.out_width);
+        end += (size_t)g.open_row * (size_t)rows_kept(l);
         end = (end + 7) / 8 * 8;
         width = g.out_width;
         height = g.out_height;
@@ -123,7 +128,7 @@ static int step(stream *s, int i) {
         if (l->pool_size != 0 && g->emitted < g->out_height) {
             last = smaller(g->emitted * l->pool_stride - before + l->pool_size, g->rows);
             if (last <= g->convolved) {
-                emit_pooled(s, i, g->emitted % open_rows(l));
+                emit_row(s, i);
                 break;
             }
         }
@@ -160,7 +165,7 @@ int network_begin(void *arena, size_t arena_bytes, int32_t width, int32_t height
     (void)lay_out(s, width, height);
     s->output.pointer = output;
     for (i = 0; i < NETWORK_LAYERS; i++) {
-        clear_ring(s, i);
+        memset(at(s, s->stages[i].ring), 0, (size_t)s->stages[i].ring_row * (size_t)layers[i].size);
     }
     s->magic = MAGIC;
     return NETWORK_OK;

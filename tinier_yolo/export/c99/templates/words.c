@@ -7,8 +7,6 @@ typedef uint32_t word;
 #define BYTES ((word)-1 / 255)       /* 1 in every byte */
 #define FIELDS ((word)-1 / 65535)    /* 1 in every 16 bits */
 #define EVEN (FIELDS * 255)          /* the bytes of the even cells */
-#define CHUNK 16                     /* groups whose tables are there at once; 16 * 4 * 3 < 256 */
-#define TABLES_BYTES (CHUNK * 16 * CELLS)
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__)
 #define LITTLE_ENDIAN_BYTES (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
@@ -17,6 +15,10 @@ typedef uint32_t word;
 #else
 #define LITTLE_ENDIAN_BYTES 0
 #endif
+
+/* Channels of the image that a table is for, and its words. */
+#define IMAGE_CHANNELS (NETWORK_CHANNELS > 3 ? 4 : 3)
+#define IMAGE_WORDS (NETWORK_CHANNELS > 3 ? 32 : 16)
 
 /* D of the cells of each filter: 16 bits each, the even cells in the first word, or 32 bits where they may need them. */
 #if WIDE_SUMS
@@ -34,4 +36,29 @@ typedef struct {
 #else
 #define INLINE static inline
 #endif
+
+/* Levels in a byte of a map, and bytes of a cell. */
+INLINE int32_t levels_in_a_byte(int bits) {
+    return bits > 2 ? 2 : 4;
+}
+
+INLINE int32_t lines_of(int32_t channels, int bits) {
+    return (channels + 3) / 4 * (bits > 2 ? 2 : 1);
+}
+
+/* The larger one of each byte; all are below 128. */
+INLINE word larger_bytes(word a, word b) {
+    const word is_a = ((a | BYTES << 7) - b) >> 7 & BYTES;
+    return b ^ ((a ^ b) & is_a * 255);
+}
+
+/* The larger one of each level of two maps' bytes. */
+INLINE word larger_levels(int bits, word a, word b) {
+    const word ones = BYTES * 0x55, a_twos = a >> 1, b_twos = b >> 1;
+    if (bits > 2) {
+        return larger_bytes(a & BYTES * 15, b & BYTES * 15) | larger_bytes(a >> 4 & BYTES * 15, b >> 4 & BYTES * 15) << 4;
+    }
+    /* The lower bit counts where the upper one is not below the other's. */
+    return ((a | b) & ones << 1) | (((a & (a_twos | ~b_twos)) | (b & (b_twos | ~a_twos))) & ones);
+}
 
