@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
+from tinier_yolo.ifq.program import BinaryConvolution, OutputLayer, Program, QuantizedLayer
 
 #: Bits of a word of weights.
 _WORD = 32
@@ -81,7 +81,7 @@ def flips(layer: QuantizedLayer | OutputLayer) -> NDArray[np.uint8]:
     return np.asarray((padded * masks).sum(axis=1), np.uint8)
 
 
-def group(layer: QuantizedLayer | OutputLayer) -> int:
+def group(layer: BinaryConvolution) -> int:
     """Channels that a table is for: 4, or 8."""
     whole = layer.convolution.input.channels % 8 == 0
     return 8 if whole and layer.input_bits <= 2 and layer.convolution.filters >= MANY else GROUP

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.export.c99.layers import NARROW
-from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
+from tinier_yolo.ifq.program import BinaryConvolution, OutputLayer, Program, QuantizedLayer
 
 Bytes = NDArray[np.uint8]
 AnyLayer = QuantizedLayer | OutputLayer
@@ -70,11 +70,11 @@ def chunk(layer: AnyLayer) -> int:
     return 255 // (2 * _group(layer) * ((1 << layer.input_bits) - 1)) if layer.input_bits <= 4 else 0
 
 
-def _group(layer: AnyLayer) -> int:
+def _group(layer: BinaryConvolution) -> int:
     return 2 if layer.input_bits > 2 else 4
 
 
-def _lines(layer: AnyLayer) -> int:
+def _lines(layer: BinaryConvolution) -> int:
     return -(-layer.convolution.input.channels // 4) * (4 // _group(layer))
 
 
