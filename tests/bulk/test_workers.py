@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +31,19 @@ def run(out: Path, pictures: list[Path], length: int, workers: int, tell: Callab
 
 
 def kill_children() -> None:
-    for child in multiprocessing.active_children():
-        child.kill()
+    """Kill the workers, and wait until what they had open is closed: a dying one still reads a held picture."""
+    pids = [child.pid for child in multiprocessing.active_children() if child.pid is not None]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    while not all(map(has_ended, pids)):
+        time.sleep(0.01)
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def test_two_processes_write_what_one_does(tmp_path: Path) -> None:
