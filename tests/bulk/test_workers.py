@@ -31,19 +31,12 @@ def run(out: Path, pictures: list[Path], length: int, workers: int, tell: Callab
 
 
 def kill_children() -> None:
-    """Kill the workers, and wait until what they had open is closed: a dying one still reads a held picture."""
+    """Kill the workers, and wait until they are gone with all their threads: a dying one still reads a held picture."""
     pids = [child.pid for child in multiprocessing.active_children() if child.pid is not None]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    while not all(map(has_ended, pids)):
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
         time.sleep(0.01)
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def test_two_processes_write_what_one_does(tmp_path: Path) -> None:
@@ -76,7 +69,6 @@ def test_a_killed_worker_costs_nothing(tmp_path: Path) -> None:
     assert told == ["a worker has died; shard 1 is done again"]
 
 
-@pytest.mark.skip(reason="hangs now and then on a busy machine: not understood yet")
 def test_a_shard_that_kills_is_given_up_and_the_others_are_done(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path, 6)
     held = Held(pictures[2])
@@ -96,7 +88,6 @@ def test_a_shard_that_kills_is_given_up_and_the_others_are_done(tmp_path: Path) 
     assert sorted(path.name for path in (tmp_path / "out").glob("part*")) == ["part-000000.jsonl", "part-000002.jsonl"]
 
 
-@pytest.mark.skip(reason="hangs now and then on a busy machine: not understood yet")
 def test_closing_ends_the_workers_and_leaves_no_piece(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path, 6)
     held = Held(pictures[3])
@@ -110,7 +101,6 @@ def test_closing_ends_the_workers_and_leaves_no_piece(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {"part-000000.jsonl", "part-000002.jsonl"}
 
 
-@pytest.mark.skip(reason="hangs now and then on a busy machine: not understood yet")
 def test_a_model_that_does_not_load_is_one_error(tmp_path: Path) -> None:
     pictures = write_pictures(tmp_path, 2)
     model = replace(red_model(tmp_path), path=str(tmp_path / "gone.weights"))
