@@ -16,7 +16,7 @@ from tinier_yolo.bulk import cluster, parquet
 from tinier_yolo.bulk.entries import Entry, Shard, Survey, check_arguments, located, read_entries, shards, survey
 from tinier_yolo.bulk.local import FaceDetector
 from tinier_yolo.bulk.manifest import MANIFEST, Manifest, claim
-from tinier_yolo.bulk.model import ModelFiles
+from tinier_yolo.bulk.model import ModelContent, ModelFiles
 from tinier_yolo.bulk.shards import Counts, Job, read_entry
 from tinier_yolo.bulk.workers import LostShardError, run_here, run_processes
 from tinier_yolo.errors import MediaError, printable
@@ -99,7 +99,7 @@ def run(options: BulkOptions) -> Totals:
     job = Job(str(options.out), options.format, options.thresh, options.nms, detector.class_names)
     with _Progress(counted.images) as progress:
         waiting = _waiting(options, job, counted, progress.totals)
-        with closing(_results(options, job, waiting, detector, progress)) as results:
+        with closing(_results(options, job, waiting, detector, content, progress)) as results:
             for result in results:
                 progress.add(result)
     _tidy(options.out)
@@ -132,10 +132,15 @@ def _waiting(options: BulkOptions, job: Job, counted: Survey, totals: Totals) ->
 
 
 def _results(
-    options: BulkOptions, job: Job, waiting: Iterator[Shard], detector: FaceDetector, progress: _Progress
+    options: BulkOptions,
+    job: Job,
+    waiting: Iterator[Shard],
+    detector: FaceDetector,
+    content: ModelContent,
+    progress: _Progress,
 ) -> Generator[Counts | LostShardError]:
     if options.dask is not None:
-        return cluster.run_cluster(job, waiting, options.model.content(), options.dask, progress.tell)
+        return cluster.run_cluster(job, waiting, content, options.dask, progress.tell)
     if options.workers > 1:
         return run_processes(job, waiting, options.model, options.workers, progress.tell)
     return run_here(job, waiting, detector)

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.datasets.labels import MAX_PROBLEMS, class_count, load_names, locate_file, read_options
-from tinier_yolo.datasets.paths import is_file, read_image_list
+from tinier_yolo.datasets.labels import class_count, load_names, locate_file, read_options
+from tinier_yolo.datasets.paths import ListedImage, is_file, load_each, read_image_list
 from tinier_yolo.errors import DataError, PathLike, printable
 
 _KEYS = ("classes", "train", "valid", "labels", "names", "top")
@@ -122,21 +122,15 @@ def load_class_images(path: Path, labels: Sequence[str]) -> ClassImages:
     if os.path.isdir(path):  # noqa: PTH112
         return _folder_images(path, labels)
     matcher = PathClasses(labels)
+
+    def class_of(image: ListedImage) -> int:
+        class_id = matcher.class_of(image.entry)
+        if not is_file(image.path):
+            raise DataError("no such image", path=image.path)
+        return class_id
+
     listed = read_image_list(path)
-    classes: list[int] = []
-    problems: list[str] = []
-    for image in listed:
-        try:
-            classes.append(matcher.class_of(image.entry))
-            if not is_file(image.path):
-                raise DataError("no such image", path=image.path)
-        except DataError as error:
-            problems.append(f"line {image.line}: {error}")
-            if len(problems) == MAX_PROBLEMS:
-                break
-    if problems:
-        more = " (and perhaps more)" if len(problems) == MAX_PROBLEMS else ""
-        raise DataError("; ".join(problems) + more, path=path)
+    classes = load_each(listed, class_of, path)
     return ClassImages(tuple(image.path for image in listed), np.array(classes, np.int64))
 
 

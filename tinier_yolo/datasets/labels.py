@@ -16,7 +16,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tinier_yolo.datasets.paths import ListedImage, find_sibling, is_file, locate, read_image_list, sibling_path
+from tinier_yolo.datasets.paths import (
+    ListedImage,
+    find_sibling,
+    is_file,
+    load_each,
+    locate,
+    read_image_list,
+    sibling_path,
+)
 from tinier_yolo.datasets.text import read_lines, read_text
 from tinier_yolo.errors import DataError, PathLike, warn
 
@@ -31,8 +39,6 @@ _COMMENT = re.compile(r"(?:^|\s)[#;].*")
 _MAX_CLASSES = 100_000
 # A millionth of an image is no pixel of it.
 _LEAST_SIDE = 1e-6
-#: How many problems of a list are named before it is given up.
-MAX_PROBLEMS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,17 +259,6 @@ def load_samples(path: PathLike, classes: int = 1) -> tuple[Sample, ...]:
 def load_listed(images: Sequence[ListedImage], path: PathLike, classes: int = 1) -> tuple[Sample, ...]:
     """All samples of an image list that was read; as :func:`load_samples`."""
     loader = _Loader(classes)
-    samples: list[Sample] = []
-    problems: list[str] = []
-    for image in images:
-        try:
-            samples.append(loader.load(image.path))
-        except DataError as error:
-            problems.append(f"line {image.line}: {error}")
-            if len(problems) == MAX_PROBLEMS:
-                break
-    if problems:
-        more = " (and perhaps more)" if len(problems) == MAX_PROBLEMS else ""
-        raise DataError("; ".join(problems) + more, path=path)
+    samples = load_each(images, lambda image: loader.load(image.path), path)
     loader.tell(path)
-    return tuple(samples)
+    return samples

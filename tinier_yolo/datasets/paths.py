@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tinier_yolo.datasets.text import read_lines
 from tinier_yolo.errors import DataError, PathLike, warn
 
+#: How many problems of a list are named before it is given up.
+MAX_PROBLEMS = 10
+Loaded = TypeVar("Loaded")
 #: Folders of images beside which Darknet looks for a folder ``labels``.
 IMAGE_FOLDERS = ("images", "JPEGImages", "raw")
 
@@ -71,6 +75,29 @@ def read_image_list(path: PathLike) -> tuple[ListedImage, ...]:
 def load_image_list(path: PathLike) -> tuple[Path, ...]:
     """The files that a list names; as :func:`read_image_list`."""
     return tuple(image.path for image in read_image_list(path))
+
+
+def load_each(
+    images: Sequence[ListedImage], load: Callable[[ListedImage], Loaded], path: PathLike
+) -> tuple[Loaded, ...]:
+    """What ``load`` makes of each image of the list ``path``.
+
+    Raises:
+        DataError: naming the first ten of those that ``load`` raised, with their line numbers, in one line.
+    """
+    loaded: list[Loaded] = []
+    problems: list[str] = []
+    for image in images:
+        try:
+            loaded.append(load(image))
+        except DataError as error:
+            problems.append(f"line {image.line}: {error}")
+            if len(problems) == MAX_PROBLEMS:
+                break
+    if problems:
+        more = " (and perhaps more)" if len(problems) == MAX_PROBLEMS else ""
+        raise DataError("; ".join(problems) + more, path=path)
+    return tuple(loaded)
 
 
 def sibling_path(image: Path, folder: str) -> Path:

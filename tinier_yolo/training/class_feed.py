@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from tinier_yolo.classification.crop import centre_crop
 from tinier_yolo.darknet.network import Network
@@ -21,7 +21,7 @@ from tinier_yolo.training.augment import Image
 from tinier_yolo.training.class_views import ClassViews, cut_out, moved, recoloured
 from tinier_yolo.training.dataset import shuffled
 from tinier_yolo.training.devices import Processes
-from tinier_yolo.training.feed import BATCHES_AHEAD, affordable_workers, main_error
+from tinier_yolo.training.feed import affordable_workers, load_batches
 from tinier_yolo.training.held_images import HeldImages, hold, shrunk
 from tinier_yolo.training.options import TrainingOptions
 
@@ -166,20 +166,7 @@ class ClassFeed:
             DataError: an image cannot be decoded.
         """
         steps = range(start * self.subdivisions, stop * self.subdivisions)
-        ahead = BATCHES_AHEAD if self.workers else None
-        # Chance of its own: the loader would draw from PyTorch's, which dropout draws from too, at each start.
-        loader = DataLoader(
-            self.training,
-            batch_size=None,
-            sampler=steps,
-            num_workers=self.workers,
-            prefetch_factor=ahead,
-            generator=torch.Generator(),
-        )
-        try:
-            yield from loader
-        except DataError as error:
-            raise main_error(error) from error
+        return load_batches(self.training, steps, self.workers)
 
 
 def _hold(found: ClassImages, shortest: int, skip_bad: bool, quiet: bool) -> tuple[HeldImages, NDArray[np.int64]]:

@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeVar
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
@@ -22,7 +23,9 @@ from tinier_yolo.training.options import TrainingOptions
 from tinier_yolo.training.views import Views
 
 #: Batches that each worker prepares ahead.
-BATCHES_AHEAD = 4
+_BATCHES_AHEAD = 4
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -108,23 +111,31 @@ class Feed:
             DataError: an image cannot be decoded.
         """
         steps = range(start * self.subdivisions, stop * self.subdivisions)
-        ahead = BATCHES_AHEAD if self.workers else None
-        # Chance of its own: the loader would draw from PyTorch's, which dropout draws from too, at each start.
-        loader = DataLoader(
-            self.training,
-            batch_size=None,
-            sampler=steps,
-            num_workers=self.workers,
-            prefetch_factor=ahead,
-            generator=torch.Generator(),
-        )
-        try:
-            yield from loader
-        except DataError as error:
-            raise main_error(error) from error
+        return load_batches(self.training, steps, self.workers)
 
 
-def main_error(error: DataError) -> DataError:
+def load_batches(dataset: Dataset[Item], steps: range, workers: int) -> Iterator[Item]:
+    """The items of a training set at ``steps``, prepared by ``workers`` processes.
+
+    Raises:
+        DataError: an image cannot be decoded.
+    """
+    # Chance of its own: the loader would draw from PyTorch's, which dropout draws from too, at each start.
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        prefetch_factor=_BATCHES_AHEAD if workers else None,
+        generator=torch.Generator(),
+    )
+    try:
+        yield from loader
+    except DataError as error:
+        raise _main_error(error) from error
+
+
+def _main_error(error: DataError) -> DataError:
     """The error of a worker as it was raised there: it comes with the worker's traceback in front."""
     message = error.problem.rstrip().rpartition("\n")[2]
     return (
@@ -143,7 +154,7 @@ def affordable_workers(batch_bytes: int, workers: int) -> int:
         shared = os.statvfs("/dev/shm")
     except (AttributeError, OSError):  # a system without it passes batches in another way
         return workers
-    needed = batch_bytes * (workers * (BATCHES_AHEAD + 1) + 1)
+    needed = batch_bytes * (workers * (_BATCHES_AHEAD + 1) + 1)
     free = shared.f_bavail * shared.f_frsize
     if workers and needed > free:
         found = f"{free / 2**20:.0f} MiB of shared memory are free in /dev/shm, {needed / 2**20:.0f} are needed"

@@ -5,11 +5,6 @@
  * before a flip turns them round.
  */
 
-static uint32_t ring_row_bytes(const layer *l, int i, int32_t width) {
-    const uint32_t columns = (uint32_t)(width + 2 * l->padding);
-    return columns * (uint32_t)(i == 0 ? NETWORK_CHANNELS : lines_of(l->channels, l->in_bits));
-}
-
 static int32_t rows_kept(const layer *l) {
     return open_rows(l);
 }
@@ -31,25 +26,6 @@ static uint8_t *to_ring(stream *s, int i, int32_t line) {
     const int32_t padding = layers[i + 1].padding, pitch = next->width + 2 * padding;
     const uint32_t row = (uint32_t)(next->received % layers[i + 1].size) * next->ring_row;
     return (uint8_t *)at(s, next->ring + row) + line * pitch + padding;
-}
-
-static void take_row(stream *s, const uint8_t *row) {
-    const stage *g = &s->stages[0];
-    const int32_t pitch = g->width + 2 * layers[0].padding;
-    uint8_t *to = (uint8_t *)at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row) + layers[0].padding;
-    int32_t x;
-    for (x = 0; x < g->width; x++, row += NETWORK_CHANNELS, to++) {
-#if NETWORK_CHANNELS == 3
-        to[0] = row[0];
-        to[pitch] = row[1];
-        to[2 * pitch] = row[2];
-#else
-        int32_t c;
-        for (c = 0; c < NETWORK_CHANNELS; c++) {
-            to[c * pitch] = row[c];
-        }
-#endif
-    }
 }
 
 /* Bytes at from, from + step, ...: that of cell c becomes byte c of the word. */

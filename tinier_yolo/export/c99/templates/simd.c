@@ -14,11 +14,6 @@
 #define BLOCK 32 /* filters of a block of weights */
 #define HALF (LANES / 2)
 
-static uint32_t ring_row_bytes(const layer *l, int i, int32_t width) {
-    const uint32_t columns = (uint32_t)(width + 2 * l->padding);
-    return columns * (uint32_t)(i == 0 ? NETWORK_CHANNELS : lines_of(l->channels, l->in_bits));
-}
-
 /* Those of pooling windows, and the row at work. */
 static int32_t rows_kept(const layer *l) {
     return l->bits == 0 ? 0 : open_rows(l) + 1;
@@ -33,25 +28,6 @@ static uint8_t *open_row(stream *s, int i, int32_t row) {
     const layer *l = &layers[i];
     const stage *g = &s->stages[i];
     return at(s, g->open + (uint32_t)(row < 0 ? open_rows(l) : row % open_rows(l)) * g->open_row);
-}
-
-static void take_row(stream *s, const uint8_t *row) {
-    const stage *g = &s->stages[0];
-    const int32_t pitch = g->width + 2 * layers[0].padding;
-    uint8_t *to = (uint8_t *)at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row) + layers[0].padding;
-    int32_t x;
-    for (x = 0; x < g->width; x++, row += NETWORK_CHANNELS, to++) {
-#if NETWORK_CHANNELS == 3
-        to[0] = row[0];
-        to[pitch] = row[1];
-        to[2 * pitch] = row[2];
-#else
-        int32_t c;
-        for (c = 0; c < NETWORK_CHANNELS; c++) {
-            to[c * pitch] = row[c];
-        }
-#endif
-    }
 }
 
 static const uint8_t zeros[ZEROS];
