@@ -12,14 +12,18 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from scripts.pack_dataset import main as pack
 from tests.training.conftest import drawings, tiny_cfg  # noqa: F401
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import load_weights
-from tinier_yolo.errors import TinierYoloError
-from tinier_yolo.training import timed
+from tinier_yolo.errors import TinierYoloError, UsageError
+from tinier_yolo.training import learner as learners
+from tinier_yolo.training.learner import half_cosine
 from tinier_yolo.training.options import override
-from tinier_yolo.training.timed import TimedOptions, TimedRun, half_cosine
+from tinier_yolo.training.timed import TimedRun
+from tinier_yolo.training.timed_options import TimedOptions, Trainee
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What such a machine may lack.
@@ -61,27 +65,27 @@ def test_too_few_arguments_say_how_to_use_it() -> None:
 
 def timed_run(packs: Path, tmp_path: Path, **changes: object) -> TimedRun:
     options = replace(TimedOptions(packs, tmp_path / "out", 1, workers=0, device="cpu"), **changes)  # type: ignore[arg-type]
-    return TimedRun(override(Network.load(write_cfg(tmp_path, False)), learning_rate=0.02), options)
+    return TimedRun([Trainee(override(Network.load(write_cfg(tmp_path, False)), learning_rate=0.02))], options)
 
 
 def test_it_learns_and_the_rate_falls(packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timed, "RISE", 5)
+    monkeypatch.setattr(learners, "RISE", 5)
     run = timed_run(packs, tmp_path)
-    rates = []
+    rates, (learner,) = [], run.learners
     for number, batch in zip(range(100), run._batches(), strict=False):
-        run._step(run.state.model.train(), batch, number / 100)
-        rates.append(run.rate)
-    run._check_fall()
-    assert sum(run.losses[-10:]) < 0.8 * sum(run.losses[:10])
+        run._step(batch, number / 100)
+        rates.append(learner.rate)
+    learner.check_fall()
+    assert sum(learner.losses[-10:]) < 0.8 * sum(learner.losses[:10])
     assert 0 < rates[-1] < max(rates)
 
 
 def test_a_loss_that_does_not_fall_ends_the_run(packs: Path, tmp_path: Path) -> None:
-    run = timed_run(packs, tmp_path)
+    (learner,) = timed_run(packs, tmp_path).learners
     for losses in ([5.0] * 40, [5.0] * 20 + [float("nan")] * 20):
-        run.losses = losses
+        learner.losses = [torch.tensor(loss) for loss in losses]
         with pytest.raises(TinierYoloError, match="the loss is not falling"):
-            run._check_fall()
+            learner.check_fall()
 
 
 def test_missing_packs_are_one_line(tmp_path: Path) -> None:
@@ -91,3 +95,24 @@ def test_missing_packs_are_one_line(tmp_path: Path) -> None:
 
 def test_half_a_cosine() -> None:
     assert [round(half_cosine(progress), 6) for progress in (0, 0.5, 1, 2)] == [1, 0.5, 0, 0]
+
+
+def test_two_networks_learn_from_the_same_images_and_the_last_part_is_larger(packs: Path, tmp_path: Path) -> None:
+    trainees = []
+    for name, binary in (("one", False), ("two", True)):
+        (tmp_path / f"{name}.cfg").write_text(tiny_cfg(binary))
+        trainees.append(Trainee(override(Network.load(tmp_path / f"{name}.cfg"), batch=4)))
+    options = TimedOptions(packs, tmp_path / "out", 4, workers=0, device="cpu", last_size=96, last_share=0.5)
+    run = TimedRun(trainees, options)
+    run.loop()
+    assert run.planned.views.sizes == ((96, 96),)
+    one, two = run.learners
+    assert one.state.next == two.state.next == run.next >= 3
+    assert [path.name for path in run.finish()] == ["one.weights", "two.weights"]
+
+
+def test_networks_that_do_not_see_the_same_are_refused(packs: Path, tmp_path: Path) -> None:
+    network = Network.load(write_cfg(tmp_path, False))
+    for other, message in ((override(network, size=96), "differ"), (network, "the same name")):
+        with pytest.raises(UsageError, match=message):
+            TimedRun([Trainee(network), Trainee(other)], TimedOptions(packs, tmp_path / "out", 1, device="cpu"))

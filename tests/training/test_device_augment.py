@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,14 @@ from tests.training.test_dataset import PLAIN, training_set
 from tinier_yolo.datasets.labels import Sample, load_samples
 from tinier_yolo.training.augment import Effects, Patch, apply_effects
 from tinier_yolo.training.dataset import TrainingSet, load_example
-from tinier_yolo.training.device_augment import PlannedBatch, PlannedSet, make_images
-from tinier_yolo.training.device_augment import apply_effects as apply_on_device
+from tinier_yolo.training.device_augment import apply_effects as apply_planned
+from tinier_yolo.training.device_augment import make_images
+from tinier_yolo.training.device_plan import PlannedBatch, PlannedSet, plan_effects
 from tinier_yolo.training.views import Views
+
+
+def apply_on_device(images: torch.Tensor, effects: Sequence[Effects], *generator: torch.Generator) -> torch.Tensor:
+    return apply_planned(images, plan_effects(effects, (images.shape[3], images.shape[2])), *generator)
 
 
 @pytest.fixture
@@ -48,10 +54,9 @@ def test_views_are_those_of_the_cpu(samples: tuple[Sample, ...], mosaic: float) 
 
 def test_a_view_that_moves_by_whole_pixels_is_exact() -> None:
     pixels = torch.randint(0, 256, (1, 40, 40, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    matrix = torch.tensor([[[1.0, 0, -3], [0, 1, 5]]], dtype=torch.float64)
-    batch = PlannedBatch(
-        (32, 24), torch.tensor([0]), matrix, [0], [(0, 0, 32, 24)], [Effects()], torch.zeros(1), torch.zeros(1)
-    )
+    matrix = np.array([[[1.0, 0, -3], [0, 1, 5]]])
+    effects, nothing = plan_effects([Effects()], (32, 24)), torch.zeros(1)
+    batch = PlannedBatch((32, 24), np.array([0]), matrix, np.array([0]), [], effects, nothing, nothing)
     expected = torch.full((1, 3, 24, 32), 128.0)
     expected[0, :, 5:] = pixels[0, :19, 3:35].permute(2, 0, 1)
     torch.testing.assert_close(make_images(pixels, batch), expected, rtol=0, atol=1)

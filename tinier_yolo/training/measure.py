@@ -19,11 +19,17 @@ _OF_LOSS = ("loss", "box", "objectness", "background")
 _OF_FACES = ("iou", "recall")
 
 
-def numbers_of(loss: RegionLoss, weight: float = 1.0) -> dict[str, float]:
+def tensors_of(loss: RegionLoss, weight: float = 1.0) -> dict[str, Tensor]:
     """The summands of a batch: losses times ``weight``, sums over faces, and what to divide them by."""
     parts = {"loss": loss.total, "box": loss.box, "objectness": loss.objectness, "background": loss.background}
-    numbers = {name: weight * float(part.detach()) for name, part in parts.items()}
-    return {**numbers, "iou": float(loss.iou), "recall": float(loss.recall), "faces": loss.faces, "weight": weight}
+    tensors = {name: weight * part.detach() for name, part in parts.items()}
+    counts = {"faces": torch.tensor(loss.faces), "weight": torch.tensor(weight)}
+    return {**tensors, "iou": loss.iou, "recall": loss.recall, **counts}
+
+
+def numbers_of(loss: RegionLoss, weight: float = 1.0) -> dict[str, float]:
+    """:func:`tensors_of` as numbers, for which a GPU is waited for."""
+    return {name: tensor.item() for name, tensor in tensors_of(loss, weight).items()}
 
 
 def means(sums: Mapping[str, float]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -66,8 +67,7 @@ class RegionLoss:
     faces: int
 
 
-@dataclass(frozen=True)
-class _Assignment:
+class _Assignment(NamedTuple):
     """Index tensors of the predictions that are to find a face, (p,) each; ``truth`` (p, 5) in relative units."""
 
     image: Tensor
@@ -89,11 +89,14 @@ def region_loss(output: Tensor, batch: Batch, region: Region) -> RegionLoss:
     n, _, height, width = output.shape
     count = len(region.anchors)
     prediction = output.view(n, count, 5 + region.classes, height, width)
-    anchors = output.new_tensor(region.anchors) / output.new_tensor([width, height])
-    boxes = _decode(prediction, anchors)
-    assigned = _assign(batch.truths.to(output.device), anchors, (height, width))
+    anchors = torch.tensor(region.anchors) / torch.tensor([width, height])
+    # Where the truths are, which is the CPU: how many there are must be known there, and a GPU need not be waited for.
+    assigned = _assign(batch.truths, anchors.to(batch.truths.device), (height, width))
+    faces = int(assigned.best.sum())
+    assigned = _Assignment(*(tensor.to(output.device, non_blocking=True) for tensor in assigned))
     where = (assigned.image, assigned.anchor, assigned.row, assigned.column)
 
+    boxes = _decode(prediction, anchors.to(output.device, non_blocking=True))
     own = boxes[where]
     iou, complete = _complete_iou(own, assigned.truth[:, :4])
     logits = prediction[:, :, 4]
@@ -102,23 +105,23 @@ def region_loss(output: Tensor, batch: Batch, region: Region) -> RegionLoss:
     background = functional.binary_cross_entropy_with_logits(logits, torch.zeros_like(logits), reduction="none")
     with torch.no_grad():
         free = _background(boxes, batch, region.thresh)
-        free[where] = False
+        free[where] = torch.zeros((), dtype=torch.bool, device=free.device)
     box = (1 - complete).sum() * region.coord_scale / n
     objectness = found * region.object_scale / n
     empty = (background * free).sum() * region.noobject_scale / n
     classes = _class_loss(prediction, where, assigned.truth[:, 4].long()) * region.class_scale / n
     with torch.no_grad():
-        best = assigned.best
-        recall = ((iou > 0.5) & (logits[where] > 0))[best].float().sum()
+        best = assigned.best.float()
+        recall = (((iou > 0.5) & (logits[where] > 0)) * best).sum()
     return RegionLoss(
         box + objectness + empty + classes,
         box.detach(),
         objectness.detach(),
         empty.detach(),
         classes.detach(),
-        iou.detach()[best].sum(),
+        (iou.detach() * best).sum(),
         recall,
-        int(best.sum()),
+        faces,
     )
 
 
