@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from tests import fixed_point_detector, small_ifq
+from tests.eval.classify.test_benchmark import write_red
 from tests.red_detector import picture
+from tests.training.classifiers import CLASSES, write_colours
 from tinier_yolo.calibration import run as calibration
 from tinier_yolo.cli import main
 from tinier_yolo.detection.detector import Detector
@@ -113,6 +115,28 @@ def test_compensated_rounding_is_a_choice_of_any_method(base: list[str]) -> None
     assert any(not np.array_equal(a.weights, b.weights) for a, b in zip(first.layers, second.layers, strict=True))
 
 
+@pytest.mark.parametrize("method", ["uniform", "lin", "goyal"])
+def test_a_classifier_and_the_other_verbs(
+    method: str, tmp_path: Path, capsys: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, weights, _, cfg = write_red(tmp_path)
+    write_colours(tmp_path / "data", 4)
+    files = ["quantize", cfg, weights, "--data", "data"]
+    options = ["--method", method, "--budget", "0.1", "--report", "out"]
+    assert main([*files, "--metric", "top1", *options, "-o", "colour.ifq"]) == 0
+    assert "top1 on 12 calibration images: float 1.0000, quantized" in capsys.readouterr().out
+    metric = json.loads(Path("out/quantize.json").read_text())["metric_quantized"]
+    assert metric >= 0.9
+    assert FixedPointProgram.load("colour.ifq").class_names == CLASSES
+    assert main(["eval", "classify", "--data", "data", "--model", "colour.ifq", "--out", "eval"]) == 0
+    summary = json.loads(Path("eval/summary.json").read_text())
+    assert summary["top1"] == pytest.approx(metric, abs=1e-6)
+    assert summary["arithmetic"] == "integers"
+    assert main([*files, *options, "-o", "colour.ifq"]) == 2
+    assert "--metric rate is one of detectors" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -122,7 +146,7 @@ def test_compensated_rounding_is_a_choice_of_any_method(base: list[str]) -> None
         (["--method", "lin", "--kappa", "-1"], "bad kappa"),
         (["--method", "lin", "--kappa", "nan"], "bad kappa"),
         (["--method", "uniform", "--budget", "1"], "bad budget"),
-        (["--method", "uniform", "--metric", "top9"], "no such metric (expected rate or ap, found top9)"),
+        (["--method", "uniform", "--metric", "top9"], "no such metric (expected rate or ap or top1, found top9)"),
         (["--method", "uniform", "--size", "100"], "not a multiple of the network's stride"),
     ],
 )

@@ -12,8 +12,11 @@ pytest.importorskip("torch")
 
 import torch
 
+from tests.networks import random_image
 from tests.random_fixed_point import image_for, random_cfg
+from tests.training.classifiers import CLASSES, write_colours
 from tests.training.conftest import tiny_cfg
+from tinier_yolo.classification.classifier import Classifier
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, load_weights, save_weights
 from tinier_yolo.errors import ConversionError, DataError, UsageError
@@ -23,6 +26,7 @@ from tinier_yolo.ifq.fixed_point.reference import run_maps
 from tinier_yolo.quantization.post_training.folding import fold
 from tinier_yolo.quantization.post_training.formats import Builder, LayerBits
 from tinier_yolo.quantization.post_training.statistics import map_statistics
+from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.training.fixed_point import FixedPointModel, read_formats, rounded
 from tinier_yolo.training.options import TrainingOptions
 from tinier_yolo.training.train import train
@@ -33,13 +37,17 @@ def random_network(rng: np.random.Generator) -> tuple[Network, Parameters]:
     lines = random_cfg(rng, 3).split("\n")
     norms = [f"{line}\nbatch_normalize={rng.integers(2)}" if line == "[convolutional]" else line for line in lines]
     network = Network.parse("\n".join(norms))
+    return network, random_arrays(network, rng)
+
+
+def random_arrays(network: Network, rng: np.random.Generator) -> Parameters:
     arrays = []
     for layer in network.layers:
         made = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in layer.parameters}
         if "variances" in made:
             made["variances"] = np.abs(made["variances"]) + np.float32(0.1)
         arrays.append(made)
-    return network, tuple(arrays)
+    return tuple(arrays)
 
 
 def model_of(network: Network, parameters: Parameters, image: np.ndarray, bits: int) -> FixedPointModel:
@@ -64,6 +72,47 @@ def test_evaluation_is_the_integer_program_to_the_last_bit(seed: int) -> None:
     expected = program.layers[-1].formats.maps.decode(run_maps(program, image)[-1])
     assert np.array_equal(output, expected.astype(np.float32))
     assert np.abs(expected).max() > 0
+
+
+NET = "[net]\nwidth=8\nheight=8\nbatch=8\nmax_batches=6\nlearning_rate=0.01\n"
+BLOCK = "[convolutional]\nbatch_normalize=1\nfilters=6\nsize=3\npad=1\nactivation=relu\n"
+CONNECTED = "[connected]\nbatch_normalize=1\noutput=7\nactivation=leaky\n[connected]\noutput=3\nactivation=linear\n"
+CLASSIFIERS = {
+    "connected": NET + BLOCK + "[maxpool]\nsize=2\nstride=2\n[dropout]\nprobability=.5\n" + CONNECTED + "[softmax]\n",
+    "mean": NET + BLOCK + "[convolutional]\nfilters=3\nsize=1\nactivation=linear\n[avgpool]\n[softmax]\n[cost]\n",
+}
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+def test_a_classifier_is_fine_tuned_as_what_its_program_says(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "small.cfg").write_text(CLASSIFIERS[kind])
+    network, rng = Network.load(tmp_path / "small.cfg"), np.random.default_rng(5)
+    parameters = random_arrays(network, rng)
+    image = random_image(rng, 8, 8)
+    model = model_of(network, parameters, image, 6)
+    program = model.program(CLASSES)
+    logits = Classifier(Engine(program), network, CLASSES, program.fraction_bits).logits(image)
+    seen = torch.from_numpy(image.transpose(2, 0, 1).copy())[None]
+    assert np.array_equal(model(seen)[0, :, 0, 0].detach().numpy(), logits.astype(np.float32))
+    assert np.abs(logits).max() > 0
+    model.train()
+    assert (kind == "connected") == (not torch.equal(model(seen), model(seen)))  # dropout
+    save_weights(tmp_path / "start.weights", network, parameters)
+    options = TrainingOptions(
+        data=write_colours(tmp_path / "data"),
+        out=tmp_path / "run",
+        workers=0,
+        formats=report(tmp_path, network, model),
+        init=tmp_path / "start.weights",
+    )
+    result = train(network, options)
+    assert FixedPointProgram.load(tmp_path / "run" / "small.ifq").class_names == CLASSES
+    tuned = load_weights(result.weights, network)
+    assert not np.array_equal(tuned[0]["weights"], parameters[0]["weights"])
+    # The statistics stay as they were, but that .weights scale variances below 1 away.
+    assert np.allclose(
+        *(own["means"] / np.sqrt(own["variances"] + 1e-5) for own in (tuned[0], parameters[0])), rtol=1e-5
+    )
 
 
 def test_training_computes_nearly_the_same_and_reaches_all_arrays() -> None:

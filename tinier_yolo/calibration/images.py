@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tinier_yolo.classification.crop import centre_crop
 from tinier_yolo.darknet.layers import Region
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.datasets.classes import ClassImages, load_class_data
 from tinier_yolo.defaults import EVALUATION_THRESH, NMS
 from tinier_yolo.detection.detector import Detector, Prepared
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.eval.classify.protocol import rank_of, top_share
 from tinier_yolo.eval.labelled.benchmark import LabelledImage, load_set
 from tinier_yolo.eval.labelled.protocol import ImageResult, precision_recall, roc_curve
 from tinier_yolo.eval.matching import match
@@ -34,19 +37,23 @@ class CalibrationImages:
         pixels: its inputs, uint8 (height, width, 3).
         metric: the worth of the output maps.
         metric_name: one of METRICS.
+        class_names: a name for each class of the network, which the program gets.
     """
 
     network: Network
     pixels: Sequence[NDArray[np.uint8]]
     metric: Metric
     metric_name: str
+    class_names: tuple[str, ...] = ("face",)
 
 
 def load_images(network: Network, data: PathLike, count: int, metric: str) -> CalibrationImages:
     """Images of a .data file's valid list: ``count`` of them, evenly spread over it (or all, if it has fewer).
 
+    A classifier's data may be a folder of folders too: :func:`tinier_yolo.datasets.classes.load_class_data`.
+
     Raises:
-        UsageError: no images, or a metric that the network has not.
+        UsageError: no images, a metric that the network has not, or data of other classes.
         DataError: a bad list.
         MediaError: an image cannot be read.
     """
@@ -69,7 +76,7 @@ def spread(total: int, count: int) -> list[int]:
 def _detector_images(network: Network, data: PathLike, count: int, metric: str) -> CalibrationImages:
     if not isinstance(network.layers[-1], Region):
         problem = f"--metric {metric} is one of detectors"
-        raise UsageError(problem, path=network.path, expected="a network that ends in [region]")
+        raise UsageError(problem, path=network.path, expected="one that ends in [region], or --metric top1")
     samples = list(load_set(data).values())
     prepared, labelled = [], []
     size = network.options.width, network.options.height
@@ -79,14 +86,62 @@ def _detector_images(network: Network, data: PathLike, count: int, metric: str) 
         prepared.append(Prepared(letterbox, letterbox.apply(rgb)))
         labelled.append(LabelledImage.of(samples[place], (rgb.shape[1], rgb.shape[0])))
     worth = FoundFaces(network, tuple(prepared), tuple(labelled), metric)
-    return CalibrationImages(network, [own.pixels for own in prepared], worth, metric)
+    classes = network.region.classes
+    names = ("face",) if classes == 1 else tuple(f"class {number}" for number in range(classes))
+    return CalibrationImages(network, [own.pixels for own in prepared], worth, metric, names)
 
 
-#: What can be measured: the rate of faces found at 0.1 false positives an image, and the average precision.
+def _classifier_images(network: Network, data: PathLike, count: int, metric: str) -> CalibrationImages:
+    classes = load_class_data(data)
+    return class_images(network, classes.load_valid(), classes.class_names, count, metric)
+
+
+def class_images(
+    network: Network, images: ClassImages, class_names: tuple[str, ...], count: int, metric: str = "top1"
+) -> CalibrationImages:
+    """``count`` images of some that have classes, evenly spread over them, and top-1 accuracy.
+
+    Raises:
+        UsageError: no images, a network that is no classifier, or one of other classes.
+        MediaError: an image cannot be read.
+    """
+    if not network.is_classifier:
+        problem = f"--metric {metric} is one of classifiers"
+        raise UsageError(problem, path=network.path, expected="a network that ends in [softmax] or [cost]")
+    if network.classes != len(class_names):
+        problem = "the network has other classes than the data"
+        raise UsageError(problem, path=network.path, expected=len(class_names), found=network.classes)
+    places, size = spread(len(images), count), (network.options.width, network.options.height)
+    pixels = [np.ascontiguousarray(centre_crop(read_image(images.images[place]), size)) for place in places]
+    return CalibrationImages(network, pixels, RightClasses(images.class_ids[places]), metric, class_names)
+
+
+#: What can be measured: the rate of faces found at 0.1 false positives an image, the average precision, and, of
+#: classifiers, the share of images that are put into their own class.
 METRICS: Mapping[str, Callable[[Network, PathLike, int, str], CalibrationImages]] = {
     "rate": _detector_images,
     "ap": _detector_images,
+    "top1": _classifier_images,
 }
+
+
+@dataclass(frozen=True, eq=False)
+class RightClasses:
+    """A :data:`Metric` of classifiers: top-1 accuracy, as ``eval classify`` counts it.
+
+    Attributes:
+        class_ids: int64 (n,), of the images.
+    """
+
+    class_ids: NDArray[np.int64]
+
+    def __call__(self, outputs: Sequence[NDArray[Any]], _fraction_bits: int) -> float:
+        """The share of output maps, (classes, rows, columns), whose mean is largest in the image's own class."""
+        ranks = [
+            rank_of(output.reshape(len(output), -1).mean(axis=1, dtype=np.float64), int(class_id))
+            for output, class_id in zip(outputs, self.class_ids, strict=True)
+        ]
+        return top_share(np.array(ranks, np.int64), 1)
 
 
 @dataclass(frozen=True, eq=False)

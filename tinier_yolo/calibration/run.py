@@ -1,4 +1,4 @@
-"""A float detector -> a fixed-point program: one call does what ``tinier-yolo quantize`` does."""
+"""A float network -> a fixed-point program: one call does what ``tinier-yolo quantize`` does."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ from tinier_yolo.quantization.post_training.statistics import input_moments, map
 from tinier_yolo.runtime.float_engine import FloatEngine
 from tinier_yolo.shipped import cfg_file
 
-#: About how many of the images the statistics of the maps are taken from: of each there are thousands of values.
-STATISTICS_IMAGES = 16
+#: About how many of the images the statistics of the maps are taken from, or how many pixels of small images: of each
+#: there are thousands of values.
+STATISTICS_IMAGES, STATISTICS_PIXELS = 16, 1 << 18
+#: The most images, about, from which compensated rounding takes the second moments of what layers read.
+MOMENT_IMAGES = 1000
 #: How weights are rounded: to the nearest, or each making up for the errors of those before it, in channels of like
 #: sizes.
 ROUNDINGS = ("nearest", "compensated")
@@ -238,7 +241,8 @@ def _prepare(options: Options) -> Run:
     images = load_images(network, options.data, options.images, options.metric)
     engine = FloatEngine(network, parameters, threads=cores())
     outputs = [engine.run(image) for image in progress(images.pixels, len(images.pixels), "float")]
-    trials = Trials(make_builder(folded, images, options.how_rounded), images, outputs)
+    builder = make_builder(folded, images, options.how_rounded)
+    trials = Trials(builder, images, outputs, keeps_maps=options.method == "goyal")
     digest = hashlib.sha256(data + network.text.encode())
     chosen = {key: value for key, value in asdict(options).items() if key not in ("output", "report", "cfg", "weights")}
     digest.update(json.dumps(chosen, sort_keys=True).encode())
@@ -257,11 +261,14 @@ def make_builder(folded: tuple[FoldedLayer, ...], images: CalibrationImages, rou
     pixels = images.pixels
     if rounding == "compensated":
         folded = equalize(folded)
-    seen = pixels[:: max(1, len(pixels) // STATISTICS_IMAGES)]
+    height, width = pixels[0].shape[:2]
+    wanted = max(STATISTICS_IMAGES, STATISTICS_PIXELS // (height * width))
+    seen = pixels[:: max(1, len(pixels) // wanted)]
     statistics = map_statistics(folded, progress(seen, len(seen), "statistics"), len(seen))
     if rounding == "nearest":
         return Builder(folded, statistics)
-    moments = input_moments(folded, progress(pixels, len(pixels), "moments"), len(pixels))
+    seen = pixels[:: max(1, len(pixels) // MOMENT_IMAGES)]
+    moments = input_moments(folded, progress(seen, len(seen), "moments"), len(seen))
     return Builder(folded, statistics, tuple(Compensated(own) for own in moments))
 
 

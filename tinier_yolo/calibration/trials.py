@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from tinier_yolo.bulk.local import cores
 from tinier_yolo.calibration.images import CalibrationImages
-from tinier_yolo.darknet.layers import Region
 from tinier_yolo.ifq.fixed_point.number_format import NumberFormat
 from tinier_yolo.ifq.fixed_point.program import FixedPointProgram
 from tinier_yolo.quantization.post_training.folding import Float32
@@ -31,6 +30,7 @@ class Trials:
         builder: makes the integer layers.
         images: the images and their metric.
         float_outputs: what the float network makes of each.
+        keeps_maps: whether bits can be accepted; without it the maps of all images need not be held.
         trials: how many networks were measured.
         seconds: how long that took.
     """
@@ -38,6 +38,7 @@ class Trials:
     builder: Builder
     images: CalibrationImages
     float_outputs: list[Float32]
+    keeps_maps: bool = True
     trials: int = 0
     seconds: float = 0.0
     _maps: CachedMaps = field(init=False)
@@ -48,20 +49,17 @@ class Trials:
 
     def __post_init__(self) -> None:
         program = self.program(uniform_bits(len(self.builder.layers), 8))
-        self._maps = CachedMaps(program, self.images.pixels, cores())
+        self._maps = CachedMaps(program, self.images.pixels, cores(), self.keeps_maps)
         self._few = CachedMaps(program, self.images.pixels[::NOISE_IMAGES], cores())
 
     def program(self, bits: Bits, provenance: dict[str, str] | None = None) -> FixedPointProgram:
-        """The program of these bits; classes are named by their numbers where there are several.
+        """The program of these bits.
 
         Raises:
             ConversionError: there is none.
         """
-        network = self.images.network
-        last = network.layers[-1]
-        classes = last.classes if isinstance(last, Region) else last.output.channels
-        names = ("face",) if classes == 1 else tuple(f"class {number}" for number in range(classes))
-        return FixedPointProgram(network, self.builder.build(bits), names, provenance or {})
+        images = self.images
+        return FixedPointProgram(images.network, self.builder.build(bits), images.class_names, provenance or {})
 
     @property
     def wanted(self) -> float:
@@ -115,5 +113,8 @@ class Trials:
 
 
 def _sqnr(exact: Sequence[Float32], found: Sequence[NDArray[np.int32]], numbers: NumberFormat) -> float:
-    both = (np.concatenate([own.ravel() for own in maps]) for maps in (exact, found))
-    return measured_sqnr(next(both), numbers.decode(next(both)))
+    # Where a network ends in [avgpool], the float output is the mean over the map that is a program's output.
+    values = [numbers.decode(own) for own in found]
+    if exact[0].shape != values[0].shape:
+        values = [own.mean(axis=(1, 2), keepdims=True) for own in values]
+    return measured_sqnr(*(np.concatenate([own.ravel() for own in maps]) for maps in (exact, values)))

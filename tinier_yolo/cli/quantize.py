@@ -16,7 +16,8 @@ network's. With uniform and lin, biases and the output map keep 16 bits.
 Weights are rounded to the nearest integer, or, with --rounding compensated, each makes up for the errors of those
 before it, in channels that were brought to like sizes before: better below 8 bits, and what goyal does by default.
 
-The metric: rate (of faces found at 0.1 false positives an image) or ap, on images of the valid list of DATA.
+The metric: rate (of faces found at 0.1 false positives an image) or ap, on images of the valid list of DATA. For
+classifiers: top1, on that list or on the images of a folder's valid/CLASS, val/CLASS or test/CLASS.
 """
 
 
@@ -27,11 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cfg", metavar="CFG", help="the float network")
     parser.add_argument("weights", metavar="WEIGHTS", help="its trained .weights")
     parser.add_argument("-o", "--output", metavar="MODEL.ifq", required=True, help="the program to write")
-    parser.add_argument("--data", metavar="FILE", required=True, help="a .data file; its valid list is what is used")
+    parser.add_argument(
+        "--data", required=True, help="a .data file, its valid list, or a classifier's folder of folders of images"
+    )
     parser.add_argument("--method", choices=("uniform", "lin", "goyal"), required=True, help="how bits are chosen")
     parser.add_argument("--bits", type=int, metavar="N", help="2..16 (uniform), or what they would cost (lin)")
     parser.add_argument("--budget", type=share, default=0.01, help="part of the metric that may be lost (default 0.01)")
-    parser.add_argument("--metric", default="rate", metavar="rate|ap", help="what is measured (default rate)")
+    parser.add_argument("--metric", default="rate", metavar="rate|ap|top1", help="what is measured (default rate)")
     parser.add_argument("--images", type=count, default=100, metavar="N", help="calibration images (default 100)")
     parser.add_argument(
         "--kappa", default="fit", help="lin: decibels a bit, a number, fit (a Gaussian's, the default) or measure"

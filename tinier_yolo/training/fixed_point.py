@@ -68,18 +68,25 @@ class FixedPointModel(DarknetModel):
             weights, biases = (tensor.to(x.dtype) for tensor in (weights, biases))
             sums = functional.conv2d(x, weights, biases, part.convolution.stride, part.convolution.padding)
             sums = _activated(sums, part.convolution.activation, own.weights.fraction + read.fraction, exact)
-            x = rounded(sums, own.maps)
-            if part.pool is not None:
-                x = self.children_of_layers[part.start + 1](x)
+            x = self._between(rounded(sums, own.maps), number)
             read = own.maps
         return x.float()
+
+    def _between(self, x: Tensor, number: int) -> Tensor:
+        # What follows a convolution works on the rounded values: a pool, dropout, the mean over the last map.
+        end = self.parts[number + 1].start if number + 1 < len(self.parts) else len(self.children_of_layers)
+        for index in range(self.parts[number].start + 1, end):
+            x = self.children_of_layers[index](x)
+        return x
 
     def _operands(self, number: int) -> tuple[Tensor, Tensor]:
         # In float64 and in the order of folding.fold, so that they are the same numbers.
         module = self.children_of_layers[self.parts[number].start]
         assert isinstance(module, Weighted), "a part begins with a convolution"
         arrays = {name: tensor.double() for name, tensor in module.arrays().items()}
-        weights, biases = arrays["weights"], arrays["biases"]
+        # A connected layer is a convolution over the whole map.
+        weights = arrays["weights"].reshape(self.parts[number].convolution.weight_shape)
+        biases = arrays["biases"]
         if module.norm is not None:
             factor = arrays["scales"] / torch.sqrt(arrays["variances"] + BATCH_NORM_EPSILON)
             weights, biases = weights * factor[:, None, None, None], biases - factor * arrays["means"]

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.datasets.classes import load_class_data
+from tinier_yolo.datasets.labels import load_data
 from tinier_yolo.training.class_feed import ClassBatch, ClassFeed
 from tinier_yolo.training.dataset import Batch
 from tinier_yolo.training.devices import Processes
@@ -89,6 +91,14 @@ class Task(Protocol):
         """
         ...
 
+    def class_names(self, options: TrainingOptions) -> tuple[str, ...]:
+        """A name for each class of the data.
+
+        Raises:
+            DataError: bad data.
+        """
+        ...
+
     def measure(self, output: Tensor, batch: Any, weight: float = 1.0) -> tuple[Tensor, dict[str, float]]:
         """The loss of an image, to be differentiated, and the summands of :meth:`means`, the losses times ``weight``.
 
@@ -125,6 +135,9 @@ class DetectionTask:
     def load_feed(self, options: TrainingOptions, processes: Processes) -> Feed:  # noqa: D102
         return Feed.load(self._network, options, processes)
 
+    def class_names(self, options: TrainingOptions) -> tuple[str, ...]:  # noqa: D102
+        return tuple(load_data(options.data).class_names)
+
     def measure(self, output: Tensor, batch: Batch, weight: float = 1.0) -> tuple[Tensor, dict[str, float]]:  # noqa: D102
         loss = region_loss(output, batch, self._region)
         return loss.total, numbers_of(loss, weight)
@@ -159,6 +172,9 @@ class ClassificationTask:
 
     def load_feed(self, options: TrainingOptions, processes: Processes) -> ClassFeed:  # noqa: D102
         return ClassFeed.load(self._network, options, processes)
+
+    def class_names(self, options: TrainingOptions) -> tuple[str, ...]:  # noqa: D102
+        return load_class_data(options.data).class_names
 
     def measure(self, output: Tensor, batch: ClassBatch, weight: float = 1.0) -> tuple[Tensor, dict[str, float]]:  # noqa: D102
         logits, class_ids = output.flatten(1), batch.class_ids.to(output.device)

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from tinier_yolo.darknet.cfg import keys_without_effect
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.datasets.labels import load_data
 from tinier_yolo.errors import UsageError
 from tinier_yolo.training.beginning import load_start
 from tinier_yolo.training.devices import Processes, autocast_for, choose_device, choose_precision
@@ -99,7 +98,9 @@ class Run:
         elif options.formats:
             raise UsageError("--formats is for fine-tuning", expected="--init WEIGHTS of the float network")
         if isinstance(state.model, FixedPointModel):
-            state.model.program(self._names())  # So that formats that do not fit are told before the first step.
+            state.model.program(
+                self.task.class_names(options)
+            )  # So that formats that do not fit are told before the first step.
         if state.finished and state.next >= self.network.options.max_batches:
             raise UsageError("nothing to train", path=checkpoint, expected="max_batches beyond it", found=state.next)
 
@@ -219,7 +220,7 @@ class Run:
         chosen = state.average if best == "ema" else state.model
         state.save_weights(path, chosen)
         if isinstance(chosen, FixedPointModel):
-            chosen.program(self._names()).save(self._path(".ifq"))
+            chosen.program(self.task.class_names(self.options)).save(self._path(".ifq"))
         state.model.load_state_dict(kept[0])
         state.average.load_state_dict(kept[1])
         state.save(self._path(".checkpoint"), self.identity, finished=True)
@@ -233,9 +234,6 @@ class Run:
         estimate_norms(model, (batch.images.to(self.device) for batch in batches))
 
     # ----------------------------------------------------------------------------------------------- helpers
-
-    def _names(self) -> tuple[str, ...]:
-        return tuple(load_data(self.options.data).class_names)
 
     def _path(self, ending: str) -> Path:
         """A file of the run: the cfg's stem and an ending."""

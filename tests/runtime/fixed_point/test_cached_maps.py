@@ -51,3 +51,19 @@ def test_a_trial_that_is_not_accepted_leaves_nothing_behind() -> None:
     cached.accept(builder.build(bits))
     cached.run(builder.build(uniform_bits(6, 3)))
     assert (cached.run(builder.build(bits))[0] == accepted[0]).all()
+
+
+def test_without_keeping_maps_outputs_are_the_same_and_nothing_can_be_accepted() -> None:
+    rng = np.random.default_rng(2)
+    network = fixed_point_detector.network()
+    images = [rng.integers(0, 256, (128, 128, 3)).astype(np.uint8) for _ in range(3)]
+    layers = fold(network, fixed_point_detector.parameters())
+    builder = Builder(layers, map_statistics(layers, images, 3))
+    program = FixedPointProgram(network, builder.build(uniform_bits(6, 8)), ("face",))
+    keeping, other = CachedMaps(program, images, 2), CachedMaps(program, images, 2, keep=False)
+    for bits in (8, 4):
+        made = builder.build(uniform_bits(6, bits))
+        outputs = zip(keeping.run(made), other.run(made), strict=True)
+        assert all(np.array_equal(one, two) for one, two in outputs)
+    with pytest.raises(ValueError, match="only the layers that were run last"):
+        other.accept(builder.build(uniform_bits(6, 4)))

@@ -43,14 +43,17 @@ class CachedMaps:
         program: the first layers; only its shapes count.
         images: uint8 (height, width, channels), all of one size.
         threads: among how many threads the images are shared out.
+        keep: whether layers will be accepted; without it only outputs are held, not the maps of all images.
 
     Attributes:
         layers_run: how many layers were run over all images so far, to see what the cache saves.
     """
 
-    def __init__(self, program: FixedPointProgram, images: Sequence[NDArray[np.uint8]], threads: int = 1) -> None:
+    def __init__(
+        self, program: FixedPointProgram, images: Sequence[NDArray[np.uint8]], threads: int = 1, keep: bool = True
+    ) -> None:
         self._images = [np.require(image, requirements=("C", "W")) for image in images]
-        self._buffers = []
+        self._buffers, self._keep = [], keep
         for _ in range(min(threads, len(images))):
             image, *maps = integer_maps(program, *self._images[0].shape[:2])
             self._buffers.append(_Buffers(image, maps))
@@ -74,7 +77,8 @@ class CachedMaps:
         with ThreadPoolExecutor(workers) as executor:  # Kernels release the interpreter's lock.
             shares = list(executor.map(lambda worker: self._share(packed, first, worker), range(workers)))
         done = [shares[index % workers][index // workers] for index in range(len(self._images))]
-        self._tried = layers, first, [maps for maps, _ in done]
+        if self._keep:
+            self._tried = layers, first, [maps for maps, _ in done]
         return [output for _, output in done]
 
     def _share(self, packed: list[PackedLayer], first: int, worker: int) -> list[tuple[list[Int16], Int32]]:
@@ -86,7 +90,7 @@ class CachedMaps:
                 buffers.maps[first - 1].data[:] = self._kept[index][first - 1]
             for step in steps:
                 step.run(self._images[index])
-            maps = [own.data.copy() for own in buffers.maps[first:]]
+            maps = [own.data.copy() for own in buffers.maps[first:]] if self._keep else []
             made.append((maps, buffers.maps[-1].values().astype(np.int32)))
         return made
 

@@ -1,0 +1,52 @@
+"""Metrics: what output maps are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import fixed_point_detector
+from tests.training.classifiers import CLASSES, write_colours
+from tinier_yolo.calibration.images import RightClasses, load_images
+from tinier_yolo.darknet.network import Network
+from tinier_yolo.errors import UsageError
+
+MEAN = (
+    "[net]\nwidth=4\nheight=4\n[convolutional]\nfilters={}\nsize=1\nactivation=linear\n[avgpool]\n[softmax]\n"  # 4 x 4
+)
+
+
+def test_top1_is_the_share_of_maps_whose_mean_is_largest_in_the_right_class() -> None:
+    # The mean decides, not the largest value; of equal ones the first class.
+    maps = [
+        np.array([[[9, 0]], [[5, 5]], [[0, 0]]], np.int32),
+        np.array([[[9, 0]], [[5, 5]], [[0, 0]]], np.int32),
+        np.array([[[1, 1]], [[0, 2]], [[0, 0]]], np.int32),
+        np.array([[[0, 0]], [[0, 0]], [[-1, 2]]], np.int32),
+    ]
+    assert RightClasses(np.array([1, 0, 0, 2]))(maps, 3) == 0.75
+    assert RightClasses(np.array([1, 0, 1, 0]))(maps, 3) == 0.25
+
+
+def test_images_of_a_classifier(tmp_path: Path) -> None:
+    data = write_colours(tmp_path / "data", 4, size=(8, 8))
+    images = load_images(Network.parse(MEAN.format(3)), data, 6, "top1")
+    assert [image.shape for image in images.pixels] == [(4, 4, 3)] * 6
+    assert images.class_names == CLASSES
+    # Spread over the classes, of the test folder: 2 of each.
+    right = [np.eye(3, dtype=np.float32)[number // 2][:, None, None] for number in range(6)]
+    assert images.metric(right, 0) == 1.0
+    assert images.pixels[0][..., 2].mean() > images.pixels[0][..., 0].mean()  # bluish, in RGB
+    assert len(load_images(Network.parse(MEAN.format(3)), data, 100, "top1").pixels) == 12
+
+
+def test_metrics_of_other_networks_are_refused(tmp_path: Path) -> None:
+    data = write_colours(tmp_path / "data", 1)
+    with pytest.raises(UsageError, match=r"other classes than the data \(expected 3, found 5\)"):
+        load_images(Network.parse(MEAN.format(5)), data, 6, "top1")
+    with pytest.raises(UsageError, match="--metric top1 is one of classifiers"):
+        load_images(fixed_point_detector.network(), data, 6, "top1")
+    with pytest.raises(UsageError, match="--metric ap is one of detectors"):
+        load_images(Network.parse(MEAN.format(3)), data, 6, "ap")
