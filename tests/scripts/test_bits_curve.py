@@ -1,7 +1,9 @@
-"""The curve of uniform and allocated bits on a small FDDB."""
+"""The curve of uniform and allocated bits on a small FDDB, and of a classifier."""
 
 from __future__ import annotations
 
+import argparse
+import itertools
 import json
 from pathlib import Path
 
@@ -11,7 +13,10 @@ import pytest
 from scripts import bits_curve
 from scripts.bits_curve import load_fddb_images, main
 from tests import fixed_point_detector
+from tests.eval.classify.test_benchmark import write_red
 from tests.red_detector import picture
+from tests.training.classifiers import write_colours
+from tinier_yolo.darknet.network import Network
 from tinier_yolo.eval.fddb.dataset import FddbSet
 from tinier_yolo.media.images import write_image
 
@@ -61,3 +66,25 @@ def test_it_writes_the_report(folds: Path, tmp_path: Path, capsys: Run, monkeypa
     assert "float: " in capsys.readouterr().out
     assert main([*model, *options, "--list", "no.txt", "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("bits_curve: no.txt: cannot read")
+
+
+def test_a_classifier_is_measured_on_images_that_chose_no_formats(
+    tmp_path: Path, capsys: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bits_curve, "BITS", range(4, 6))
+    _, weights, _, cfg = write_red(tmp_path)
+    data = write_colours(tmp_path / "data", 2)
+    network = Network.load(cfg)
+    args = argparse.Namespace(data=data, count=3)
+    chosen, measured = bits_curve.load_sets(network, args)
+    assert [len(own.pixels) for own in (chosen, measured)] == [6, 3]
+    pairs = itertools.product(chosen.pixels, measured.pixels)
+    assert not any(np.array_equal(one, other) for one, other in pairs)
+    options = ["--data", str(data), "--count", "6", "--kappa", "5", "--out", str(tmp_path / "out")]
+    assert main([cfg, weights, *options]) == 0
+    report = json.loads((tmp_path / "out" / "quantize.json").read_text())
+    assert (report["metric"], report["images"], report["metric_float"]) == ("top1", 6, 1.0)
+    assert "float: 1.0000 on 6 images" in capsys.readouterr().out
+    model = fixed_point_detector.write_model(tmp_path)
+    assert main([*model, *options]) == 2
+    assert "bits_curve: a detector is measured on FDDB" in capsys.readouterr().err

@@ -71,11 +71,13 @@ class Searches:
         return SearchState(bits, noise=noise, failed=failed, **given)
 
     def run(self, budget: float) -> SearchState:
-        """Search within a budget, from what an earlier search with a smaller one has found, where there is one."""
+        """Search within a budget, from the cheapest bits that earlier searches have found within it."""
+        goal = Goal(self.sizes, all_8_bit(self.sizes), self.wanted * (1 - budget))
         state = self.states.get(budget)
         if state is None and self.states:
-            smaller = [own for own in self.states if own < budget]
-            state = further(self.states[max(smaller)]) if smaller else restarted(next(iter(self.states.values())))
+            within = [own for own in self.states.values() if own.metric >= goal.least]
+            cheapest = min(within, key=lambda own: goal.cost(own.bits), default=None)
+            state = further(cheapest) if cheapest else restarted(next(iter(self.states.values())))
 
         def keep(reached: SearchState) -> None:
             before = self.states.get(budget)
@@ -86,5 +88,4 @@ class Searches:
                 entries = [{"budget": own, "state": asdict(found)} for own, found in self.states.items()]
                 json.dump({"fingerprint": self.fingerprint, "searches": entries}, file)
 
-        goal = Goal(self.sizes, all_8_bit(self.sizes), self.wanted * (1 - budget))
         return search(self.trials, goal, state, keep)

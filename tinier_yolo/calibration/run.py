@@ -42,8 +42,9 @@ MOMENT_IMAGES = 1000
 #: How weights are rounded: to the nearest, or each making up for the errors of those before it, in channels of like
 #: sizes.
 ROUNDINGS = ("nearest", "compensated")
-#: With a report, the search goes on for so many times the budget.
-BUDGET_FACTORS = (0.5, 2.0, 3.0)
+#: A search for half the budget goes first: it may end at what costs less than where a search for all of it stops, and
+#: the latter goes on from there. With a report, more follow, for so many times the budget.
+FIRST_FACTOR, FURTHER_FACTORS = 0.5, (2.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -154,19 +155,24 @@ class Run:
         else:
             self.note(Point("goyal", reached.bits, reached.metric, self.trials.accepted_sqnr))
 
-    def searched(self, budget: float) -> Point:
-        """The result of Goyal's search.
+    def searched(self) -> dict[float, Point]:
+        """The results of Goyal's search by budget, that of the options among them; several for a report.
 
         Raises:
-            UsageError: no bits stay within the budget.
+            UsageError: no bits stay within the budget of the options.
         """
-        found = self.searches.run(budget)
-        least = self.float_metric * (1 - budget)
-        if found.metric < least:
-            expected = f"a metric of {least:.4f}"
-            raise UsageError("no bits stay within the budget", expected=expected, found=f"{found.metric:.4f}")
-        metric = self.trials.measure(found.bits)
-        return Point("goyal", found.bits, metric, self.trials.output_sqnr)
+        wanted = self.options.budget
+        factors = (FIRST_FACTOR, *(FURTHER_FACTORS if self.options.report else ()))
+        found = {}
+        for budget in sorted({wanted, *(round(factor * wanted, 9) for factor in factors if factor * wanted < 1)}):
+            state, least = self.searches.run(budget), self.float_metric * (1 - budget)
+            if state.metric >= least:
+                metric = self.trials.measure(state.bits)
+                found[budget] = Point("goyal", state.bits, metric, self.trials.output_sqnr)
+            elif budget == wanted:
+                expected = f"a metric of {least:.4f}"
+                raise UsageError("no bits stay within the budget", expected=expected, found=f"{state.metric:.4f}")
+        return found
 
     def facts(self, kappa: float | None) -> dict[str, Any]:
         """What the report says of the run."""
@@ -207,6 +213,7 @@ def quantize(options: Options) -> tuple[FixedPointProgram, Report]:
         OutputFolder(options.report).check()
     run = _prepare(options)
     least = run.float_metric * (1 - options.budget)
+    budgets: dict[float, Point] = {}
     kappa = kappa_of(run.trials, options.kappa, run.note) if options.method != "goyal" else None
     if options.method == "uniform":
         point = uniform(run.trials, options.bits, least, run.note)
@@ -214,14 +221,12 @@ def quantize(options: Options) -> tuple[FixedPointProgram, Report]:
         assert kappa is not None, "just computed"
         point = lin(run.trials, run.sizes, kappa, options.objective, options.bits, least, run.note)
     else:
-        point = run.searched(options.budget)
-    budgets: dict[float, Point] = {}
-    if options.report and options.method == "goyal":
-        budgets = {budget: run.searched(budget) for budget in _further_budgets(options.budget)}
-    elif options.report and kappa is not None:
+        budgets = run.searched()
+        point = budgets[options.budget]
+    if options.report and kappa is not None:
         curve(run.trials, run.sizes, kappa, options.objective, run.note)
     report = make_report(run.trials, run.sizes, point, run.points, run.float_metric, run.facts(kappa))
-    report = replace(report, budgets={options.budget: point, **budgets} if budgets else {})
+    report = replace(report, budgets=budgets)
     program = run.trials.program(point.bits, _provenance(options, point))
     program.save(options.output)
     if options.report:
@@ -250,10 +255,6 @@ def _prepare(options: Options) -> Run:
     _say(f"float: {options.metric} {wanted:.4f} on {len(images.pixels)} images")
     sizes = layer_sizes([layer.part for layer in folded], network.input)
     return Run(options, trials, sizes, wanted, digest.hexdigest(), processor_start=start)
-
-
-def _further_budgets(budget: float) -> list[float]:
-    return sorted({round(factor * budget, 9) for factor in BUDGET_FACTORS if 0 < factor * budget < 1})
 
 
 def make_builder(folded: tuple[FoldedLayer, ...], images: CalibrationImages, rounding: str) -> Builder:
