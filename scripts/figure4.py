@@ -11,21 +11,29 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tinier_yolo.bulk.local import cores, in_threads  # noqa: E402
 from tinier_yolo.calibration.images import CalibrationImages, load_images  # noqa: E402
+from tinier_yolo.darknet.layers import Connected, Convolutional  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
 from tinier_yolo.darknet.weights import Parameters, parse_weights, read_weights  # noqa: E402
 from tinier_yolo.errors import TinierYoloError  # noqa: E402
 from tinier_yolo.eval.plots import Line, plot_lines  # noqa: E402
 from tinier_yolo.eval.report import write_json  # noqa: E402
+from tinier_yolo.ifq.substructures import divide  # noqa: E402
 from tinier_yolo.quantization.convert import convert  # noqa: E402
 from tinier_yolo.quantization.float64 import evaluate  # noqa: E402
+from tinier_yolo.quantization.partial import convert_partially  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
 
 #: m of the last substructure where that of the first is swept (section 4.1.2), and the ends of both sweeps.
@@ -69,9 +77,33 @@ class Subject:
         engine = Engine(convert(self.network, self.parameters, **how).program)  # type: ignore[arg-type]
         return self.images.metric([engine.run(image) for image in self.images.pixels], fraction_bits)
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether some substructures stay float, as in IFQ-AlexNet."""
+        return not all(layer.binary for layer in self.network.layers if isinstance(layer, Convolutional | Connected))
+
+    def measure_integrated(self) -> float:
+        """The metric where every quantised substructure is integrated."""
+        return self._measure_partial(None) if self.is_partial else self.measure()
+
+    def measure_separated(self, m: int) -> float:
+        """The metric where every substructure is separated; of a partial network, every one that is quantised."""
+        if self.is_partial:
+            return self._measure_partial(m)
+        return self.measure(separated_m=dict.fromkeys(range(len(divide(self.network))), m))
+
     def measure_float(self) -> float:
         """The metric of the trained network, in float64."""
-        outputs = [evaluate(self.network, self.parameters, image)[1] for image in self.images.pixels]
+        if self.is_partial:
+            partial = convert_partially(self.network, self.parameters)
+            return self._worth(lambda image: partial.run(image, integers=False))
+        return self._worth(lambda image: evaluate(self.network, self.parameters, image)[1])
+
+    def _measure_partial(self, m: int | None) -> float:
+        return self._worth(convert_partially(self.network, self.parameters, m).run)
+
+    def _worth(self, run: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> float:
+        outputs = in_threads(run, self.images.pixels, cores(), "images")
         return self.images.metric(outputs, 0)
 
 

@@ -5,7 +5,7 @@ of the largest map. The accuracies of Table 4 are ImageNet's and are not made he
 conversion; it is printed where models are named, networks of one kind with k = 2, 3 or 4.
 
     python scripts/ifq_tables.py [--cfg cfg/ifq-alexnet.cfg] [--json tables.json]
-        [--model CFG WEIGHTS]... [--data DATA] [--metric ap] [--images 100]
+        [--model CFG WEIGHTS]... [--data DATA] [--metric ap|rate|top1] [--images 100]
 """
 
 from __future__ import annotations
@@ -151,14 +151,15 @@ def quantizer_bits(network: Network) -> int:
 
 
 def table_2(subject: Subject) -> dict[str, float]:
-    """The metric of a network by its conversion, the rows of Table 2: every substructure separated, the last too."""
-    parts = len(divide(subject.network))
+    """The metric of a network by its conversion, the rows of Table 2: every substructure separated, the last too.
+
+    Where some substructures are not quantised, as in IFQ-AlexNet, these stay float in all rows.
+    """
     rows = {"float": subject.measure_float()}
     for name in PAPER_TABLE_2:
         if name.startswith("separated"):
-            m = int(name.rpartition(" ")[2])
-            rows[name] = subject.measure(separated_m=dict.fromkeys(range(parts), m))
-    return {**rows, "integrated": subject.measure()}
+            rows[name] = subject.measure_separated(int(name.rpartition(" ")[2]))
+    return {**rows, "integrated": subject.measure_integrated()}
 
 
 def markdown_2(measured: Mapping[int, Mapping[str, float]], what: str) -> Iterator[str]:

@@ -35,7 +35,7 @@ def bits_of(first: int, second: int) -> Bits:
 
 
 def searches(trials: KnownTrials, path: Path, found: dict[float, tuple[Bits, float]]) -> Searches:
-    made = Searches(path / "a.search.json", "", cast(Any, trials), SIZES, 1.0, lambda _: None)
+    made = Searches(path / "a.search.json", "", cast("Any", trials), SIZES, 1.0, lambda _: None)
     noise = tuple(0.001 * number for number in range(noise_trials(2)))
     made.states = {
         budget: SearchState(bits, metric, noise, passes=2, finished=True) for budget, (bits, metric) in found.items()

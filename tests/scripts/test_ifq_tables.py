@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts.ifq_tables import PAPER_IFQ, PAPER_TABLE_2, main, table_3, with_bits
 from tests import fixed_point_detector, small_ifq
+from tests.networks import random_image, random_parameters
+from tests.quantization.test_partial import alexnet as alexnet_cfg
+from tests.training.classifiers import write_colours
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.weights import save_weights
+from tinier_yolo.quantization.partial import convert_partially
 
 Run = pytest.CaptureFixture[str]
 
@@ -50,6 +56,22 @@ def test_table_2_of_a_detector(tmp_path: Path, capsys: Run) -> None:
     assert list(rows) == ["float", *list(PAPER_TABLE_2)[1:]]
     assert rows["float"] == rows["integrated"]
     assert f"| float | {rows['float']:.4f} | 0.5214 |" in capsys.readouterr().out
+
+
+def test_table_2_of_a_classifier_whose_first_and_last_substructures_are_float(tmp_path: Path, capsys: Run) -> None:
+    data = write_colours(tmp_path / "data", 6, (12, 12))
+    (tmp_path / "partial.cfg").write_text(alexnet_cfg().replace("output=5", "output=3"))
+    network = Network.load(tmp_path / "partial.cfg")
+    parameters = random_parameters(network, np.random.default_rng(1))
+    save_weights(tmp_path / "partial.weights", network, parameters)
+    options = ["--model", str(tmp_path / "partial.cfg"), str(tmp_path / "partial.weights"), "--metric", "top1"]
+    assert main([*options, "--data", str(data), "--json", str(tmp_path / "tables.json")]) == 0
+    rows = json.loads((tmp_path / "tables.json").read_text())["conversions"]["2"]
+    assert rows["float"] == rows["integrated"] > 0
+    assert "Table 2: top1, 18 images" in capsys.readouterr().out
+    image = random_image(np.random.default_rng(2), 12, 12)
+    exact, coarse, fine = (convert_partially(network, parameters, m).run(image) for m in (None, 2, 20))
+    assert np.abs(coarse - exact).max() > 10 * np.abs(fine - exact).max()
 
 
 def test_a_bad_cfg_is_one_line(root: Path, capsys: Run) -> None:

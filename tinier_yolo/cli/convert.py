@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from tinier_yolo.defaults import FRACTION_BITS
+
+if TYPE_CHECKING:
+    from tinier_yolo.darknet.network import Network
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +46,6 @@ def run(args: argparse.Namespace) -> int:
     from tinier_yolo import __version__
     from tinier_yolo.darknet.network import Network
     from tinier_yolo.darknet.weights import parse_weights, read_header, read_weights
-    from tinier_yolo.datasets.labels import load_names
     from tinier_yolo.errors import UsageError
     from tinier_yolo.quantization.convert import convert
     from tinier_yolo.shipped import cfg_file
@@ -54,11 +57,6 @@ def run(args: argparse.Namespace) -> int:
     if args.separated is not None and not 1 <= args.separated <= 30:
         raise UsageError("bad m of --separated", expected="1..30", found=args.separated)
     network = Network.load(cfg_file(args.cfg))
-    names: tuple[str, ...] = ("face",)
-    if args.names:
-        names = load_names(args.names)
-    elif network.is_classifier:
-        names = tuple(f"class {number}" for number in range(network.classes))
     data = read_weights(args.weights)
     parameters = parse_weights(data, network, args.weights)
     provenance = {
@@ -74,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     conversion = convert(
         network,
         parameters,
-        class_names=names,
+        class_names=_class_names(args.names, network),
         provenance=provenance,
         fraction_bits=args.fraction_bits,
         separated_m=separated_m,
@@ -83,3 +81,11 @@ def run(args: argparse.Namespace) -> int:
     print(conversion.proof)
     print(f"{args.output}: {Path(args.output).stat().st_size:,} bytes")
     return 0
+
+
+def _class_names(file: str | None, network: Network) -> tuple[str, ...]:
+    from tinier_yolo.datasets.labels import load_names
+
+    if file:
+        return load_names(file)
+    return tuple(f"class {number}" for number in range(network.classes)) if network.is_classifier else ("face",)

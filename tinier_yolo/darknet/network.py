@@ -1,7 +1,4 @@
-"""Sections -> Network: layers with their shapes resolved.
-
-Each section has one small creator, ``(section, input shape) -> layer``; the table ``_CREATORS`` names them.
-"""
+"""Sections -> Network: layers with their shapes resolved, each by a small creator of the table ``_CREATORS``."""
 
 from __future__ import annotations
 
@@ -341,11 +338,9 @@ def _region(section: Section, shape: Shape) -> Region:
         raise section.error("bad value", "jitter", expected="0 <= jitter < 1", found=jitter)
     expected = num * (coords + 1 + classes)
     if shape.channels != expected:
-        raise section.error(
-            "the convolution before [region] has the wrong number of filters",
-            expected=f"filters={expected}: num {num} x (4 + 1 + classes {classes})",
-            found=shape.channels,
-        )
+        problem = "the convolution before [region] has the wrong number of filters"
+        told = f"filters={expected}: num {num} x (4 + 1 + classes {classes})"
+        raise section.error(problem, expected=told, found=shape.channels)
     return Region(
         section,
         shape,

@@ -16,7 +16,7 @@ from tinier_yolo.ifq.program import OutputLayer, Program, QuantizedLayer
 from tinier_yolo.ifq.substructures import Substructure, integer_chain, refusal
 from tinier_yolo.ifq.tensors import IMAGE_BITS, accumulator_limit, pack_bits
 from tinier_yolo.quantization.float64 import IMAGE_STEP, RealSubstructure
-from tinier_yolo.quantization.hwgq import quantizer_for
+from tinier_yolo.quantization.hwgq import Quantizer, quantizer_for
 from tinier_yolo.quantization.integrated import integer_thresholds
 from tinier_yolo.quantization.proof import LayerProof, Proof, prove
 from tinier_yolo.quantization.separated import fixed_point_output, separated, separated_quantizer
@@ -28,6 +28,23 @@ class Conversion:
 
     program: Program
     proof: Proof
+
+
+@dataclass(frozen=True, eq=False)
+class ConvertedLayer:
+    """A quantised substructure in integers, and what it was made of.
+
+    Attributes:
+        layer: the integers.
+        proof: that they make the levels of the real numbers.
+        real: the real numbers.
+        quantizer: of its output map.
+    """
+
+    layer: QuantizedLayer
+    proof: LayerProof
+    real: RealSubstructure
+    quantizer: Quantizer
 
 
 def convert(
@@ -66,10 +83,10 @@ def convert(
     *quantized, last = integer_chain(network)
     rounded = separated_m or {}
     for number, substructure in enumerate(quantized):
-        layer, proof, step = convert_quantized(substructure, parameters, bits, step, rounded.get(number))
-        bits = layer.bits
-        layers.append(layer)
-        proofs.append(proof)
+        made = convert_quantized(substructure, parameters, bits, step, rounded.get(number))
+        bits, step = made.quantizer.bits, made.quantizer.step
+        layers.append(made.layer)
+        proofs.append(made.proof)
     real = _real(last, parameters, step, rounded.get(len(quantized)))
     output = _convert_last(last, real, bits, fraction_bits)
     report = Proof(tuple(proofs))
@@ -79,7 +96,7 @@ def convert(
 
 def convert_quantized(
     substructure: Substructure, parameters: Parameters, bits: int, step: float, m: int | None = None
-) -> tuple[QuantizedLayer, LayerProof, float]:
+) -> ConvertedLayer:
     """Convert a quantised substructure.
 
     Args:
@@ -90,7 +107,7 @@ def convert_quantized(
         m: of Eq. 5, where the real numbers are rounded so; None: they stay as they are.
 
     Returns:
-        The layer, its proof, and the value of a level of its output map.
+        The layer, and what it was made of.
 
     Raises:
         ConversionError: a number is not finite or does not fit.
@@ -112,7 +129,7 @@ def convert_quantized(
         thresholds=thresholds.astype(np.int32),
         flips=flips,
     )
-    return layer, proof, quantizer.step
+    return ConvertedLayer(layer, proof, real, quantizer)
 
 
 def _convert_last(substructure: Substructure, real: RealSubstructure, bits: int, fraction_bits: int) -> OutputLayer:

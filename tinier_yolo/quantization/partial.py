@@ -77,7 +77,7 @@ class IntegerPart:
         layer: the integers.
         real: the real numbers.
         quantizer: of its output map.
-        proof: that both make the same levels.
+        proof: that both make the same levels; of the rounded numbers where it was converted in the separated way.
     """
 
     layer: QuantizedLayer
@@ -153,12 +153,13 @@ class PartialProgram:
         return values.astype(np.float64, copy=False)
 
 
-def convert_partially(network: Network, parameters: Parameters) -> PartialProgram:
+def convert_partially(network: Network, parameters: Parameters, m: int | None = None) -> PartialProgram:
     """Convert the quantised substructures of a network, and leave the others float.
 
     Args:
         network: its first or last substructures may be float.
         parameters: its arrays.
+        m: of Eq. 5: the quantised substructures are converted in the separated way. None: they are integrated.
 
     Raises:
         ConversionError: nothing of it is quantised, its last substructure is, one of them reads values that are no
@@ -175,16 +176,15 @@ def convert_partially(network: Network, parameters: Parameters) -> PartialProgra
         if substructure.quantized:
             if not bits:
                 raise refusal(substructure.layers[0], "a quantised substructure that reads a map without levels")
-            layer, proof, made = convert_quantized(substructure, parameters, bits, step)
-            real, activation = RealSubstructure.of(substructure, parameters, step), substructure.quantizer
-            assert activation is not None, "divide calls no other quantised"
-            parts.append(IntegerPart(layer, real, _quantizer(activation), proof))
-            bits, step = layer.bits, made
+            part = convert_quantized(substructure, parameters, bits, step, m)
+            exact = part if m is None else convert_quantized(substructure, parameters, bits, step)
+            parts.append(IntegerPart(part.layer, exact.real, exact.quantizer, part.proof))
+            bits, step = exact.quantizer.bits, exact.quantizer.step
         else:
             arrays = tuple(parameters[network.layers.index(layer)] for layer in substructure.layers)
-            parts.append(part := FloatPart(substructure, arrays, step))
+            parts.append(own := FloatPart(substructure, arrays, step))
             _check_float(substructure.layers)
-            quantizer = part.quantizer
+            quantizer = own.quantizer
             bits, step = (0, 1.0) if quantizer is None else (quantizer.bits, quantizer.step)
     return PartialProgram(network, tuple(parts))
 

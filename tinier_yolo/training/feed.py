@@ -84,13 +84,10 @@ class Feed:
             hard_share=options.hard_share,
         )
         validation = ValidationSet(held_out, 16, (net.width, net.height), net.letter_box)
-        emphasis = {
-            "hard images": digest(options.hard),
-            "hard share": options.hard_share if options.hard else None,
-            "corrections": digest(options.corrections),
-        }
         largest = 3 * max(width * height for width, height in training.sizes) * training.batch
-        return cls(training, validation, net.subdivisions, affordable_workers(largest, options.workers), emphasis)
+        return cls(
+            training, validation, net.subdivisions, affordable_workers(largest, options.workers), _emphasis(options)
+        )
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -173,3 +170,11 @@ def sizes_of(network: Network) -> tuple[tuple[int, int], ...]:
         (stride * n, stride * max(1, round(n * height / width)))
         for n in range(max(1, cells - spread), cells + spread + 1)
     )
+
+
+def _emphasis(options: TrainingOptions) -> dict[str, object]:
+    return {
+        "hard images": digest(options.hard),
+        "hard share": options.hard_share if options.hard else None,
+        "corrections": digest(options.corrections),
+    }
