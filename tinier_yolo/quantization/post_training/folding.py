@@ -49,7 +49,7 @@ class FoldedLayer:
             sums = np.where(sums < 0, np.float32(LEAKY_SLOPE) * sums, sums)
         elif convolution.activation == "relu":
             sums = np.maximum(sums, 0)
-        return sums if pool is None else max_pool(sums.astype(np.float64), pool).astype(np.float32)
+        return sums if pool is None else max_pool(sums, pool)
 
 
 def fold(network: Network, parameters: Parameters) -> tuple[FoldedLayer, ...]:
