@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tinier_yolo.calibration.images import CalibrationImages, Made, class_images, load_images, spread  # noqa: E402
+from tinier_yolo.calibration.images import CalibrationImages, Made, class_images, evenly, load_images, spread  # noqa: E402
 from tinier_yolo.calibration.methods import Point, curve, kappa_of  # noqa: E402
 from tinier_yolo.calibration.report import bits_text, make_report  # noqa: E402
 from tinier_yolo.calibration.run import ROUNDINGS, make_builder  # noqa: E402
@@ -95,8 +95,8 @@ def load_sets(network: Network, args: argparse.Namespace) -> tuple[CalibrationIm
     """
     if network.is_classifier:
         data = load_class_data(args.data)
-        parts = (data.load_train(), CLASS_IMAGES), (data.load_valid(), args.count)
-        chosen, measured = (class_images(network, images, data.class_names, count) for images, count in parts)
+        parts = (data.load_train(), evenly(CLASS_IMAGES)), (data.load_valid(), evenly(args.count))
+        chosen, measured = (class_images(network, images, data.class_names, places) for images, places in parts)
         return chosen, measured
     if not (args.annotations and args.images):
         raise UsageError("a detector is measured on FDDB", expected="--annotations FOLDS --images PICTURES")

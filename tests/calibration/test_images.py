@@ -9,7 +9,7 @@ import pytest
 
 from tests import fixed_point_detector
 from tests.training.classifiers import CLASSES, write_colours
-from tinier_yolo.calibration.images import RightClasses, load_images
+from tinier_yolo.calibration.images import RightClasses, load_images, load_other_images, others, spread
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
 
@@ -40,6 +40,24 @@ def test_images_of_a_classifier(tmp_path: Path) -> None:
     assert images.metric(right, 0) == 1.0
     assert images.pixels[0][..., 2].mean() > images.pixels[0][..., 0].mean()  # bluish, in RGB
     assert len(load_images(Network.parse(MEAN.format(3)), data, 100, "top1").pixels) == 12
+
+
+@pytest.mark.parametrize(("total", "count"), [(300, 100), (7, 3), (5, 4), (5, 1)])
+def test_other_images_are_none_of_the_chosen_ones(total: int, count: int) -> None:
+    chosen, rest = spread(total, count), others(total, count)
+    assert len(rest) == min(count, total - count)
+    assert not set(chosen) & set(rest)
+    assert set(chosen + rest) <= set(range(total))
+    assert others(total, total) == []
+
+
+def test_there_are_no_other_images_where_all_were_taken(tmp_path: Path) -> None:
+    data = fixed_point_detector.write_set(tmp_path, 3)
+    network = fixed_point_detector.network()
+    assert load_other_images(network, data, 3, "ap").pixels == []
+    chosen, other = (load(network, data, 2, "ap") for load in (load_images, load_other_images))
+    assert [len(own.pixels) for own in (chosen, other)] == [2, 1]
+    assert not any(np.array_equal(other.pixels[0], own) for own in chosen.pixels)
 
 
 def test_metrics_of_other_networks_are_refused(tmp_path: Path) -> None:

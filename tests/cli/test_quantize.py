@@ -31,6 +31,7 @@ def test_uniform_bits_and_the_other_verbs(base: list[str], capsys: Run) -> None:
     assert main([*base, "--method", "uniform", "--bits", "8", "-o", "red.ifq"]) == 0
     captured = capsys.readouterr()
     assert "rate on 3 calibration images: float 1.0000, quantized 1.0000 (+0.00% lost)" in captured.out
+    assert "other images" not in captured.out
     assert "of all_8_bit: memory 10" in captured.out
     assert "float: rate 1.0000 on 3 images" in captured.err
     image = picture((128, 128), (32, 64, 64, 96))
@@ -102,9 +103,13 @@ def test_the_report_of_a_search_has_the_costs_over_the_budget(base: list[str], c
     assert memory[1:] == sorted(memory[1:], reverse=True)
     assert all(row["metric"] >= report["metric_float"] * (1 - row["budget"]) for row in report["budgets"])
     assert report["memory_of_all_8_bit"] == report["budgets"][1]["memory"]
+    assert report["held_out"]["images"] == 1
+    assert report["held_out"]["metric_float"] == 1.0
     for name in ("budgets.csv", "budgets.png", "layers.csv", "sqnr.png"):
         assert Path("out", name).stat().st_size > 100
-    assert "multiplications\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "multiplications\n" in out
+    assert "ap on 1 other images, which have chosen nothing: float 1.0000, quantized" in out
     assert not Path("red.ifq.search.json").exists()
 
 
@@ -124,10 +129,12 @@ def test_a_classifier_and_the_other_verbs(
     write_colours(tmp_path / "data", 4)
     files = ["quantize", cfg, weights, "--data", "data"]
     options = ["--method", method, "--budget", "0.1", "--report", "out"]
-    assert main([*files, "--metric", "top1", *options, "-o", "colour.ifq"]) == 0
-    assert "top1 on 12 calibration images: float 1.0000, quantized" in capsys.readouterr().out
-    metric = json.loads(Path("out/quantize.json").read_text())["metric_quantized"]
-    assert metric >= 0.9
+    assert main([*files, "--metric", "top1", "--images", "6", *options, "-o", "colour.ifq"]) == 0
+    assert "top1 on 6 calibration images: float 1.0000, quantized" in capsys.readouterr().out
+    report = json.loads(Path("out/quantize.json").read_text())
+    assert report["metric_quantized"] >= 0.9
+    assert report["held_out"]["images"] == 6
+    metric = (report["metric_quantized"] + report["held_out"]["metric_quantized"]) / 2
     assert FixedPointProgram.load("colour.ifq").class_names == CLASSES
     assert main(["eval", "classify", "--data", "data", "--model", "colour.ifq", "--out", "eval"]) == 0
     summary = json.loads(Path("eval/summary.json").read_text())

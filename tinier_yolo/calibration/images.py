@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,10 @@ from tinier_yolo.media.images import read_image
 #: What output maps are worth, 0..1: the maps of all images, as the network's last layer gives them, and the fraction
 #: bits m where they are integers in units of 2^-m.
 Metric = Callable[[Sequence[NDArray[Any]], int], float]
+#: From how many images there are to the numbers of those that are taken.
+Places = Callable[[int], list[int]]
+#: Loads images of a network's data for one of METRICS.
+Loader: TypeAlias = "Callable[[Network, PathLike, Places, str], CalibrationImages]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +61,27 @@ def load_images(network: Network, data: PathLike, count: int, metric: str) -> Ca
         DataError: a bad list.
         MediaError: an image cannot be read.
     """
+    return _loader(metric)(network, data, evenly(count), metric)
+
+
+def load_other_images(network: Network, data: PathLike, count: int, metric: str) -> CalibrationImages:
+    """As many of the images that :func:`load_images` leaves, evenly spread over these; none where it takes all.
+
+    Raises:
+        TinierYoloError: as there.
+    """
+    return _loader(metric)(network, data, lambda total: others(total, count), metric)
+
+
+def _loader(metric: str) -> Loader:
     if metric not in METRICS:
         raise UsageError("no such metric", expected=" or ".join(METRICS), found=metric)
-    return METRICS[metric](network, data, count, metric)
+    return METRICS[metric]
+
+
+def evenly(count: int) -> Places:
+    """Takes ``count`` images, evenly spread, or all."""
+    return lambda total: spread(total, count)
 
 
 def spread(total: int, count: int) -> list[int]:
@@ -73,14 +95,20 @@ def spread(total: int, count: int) -> list[int]:
     return [int(place) for place in np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))]
 
 
-def _detector_images(network: Network, data: PathLike, count: int, metric: str) -> CalibrationImages:
+def others(total: int, count: int) -> list[int]:
+    """``count`` of the places that :func:`spread` leaves, evenly spread over these; none where it takes all."""
+    left = sorted(set(range(total)).difference(spread(total, count)))
+    return [left[place] for place in spread(len(left), count)] if left else []
+
+
+def _detector_images(network: Network, data: PathLike, places: Places, metric: str) -> CalibrationImages:
     if not isinstance(network.layers[-1], Region):
         problem = f"--metric {metric} is one of detectors"
         raise UsageError(problem, path=network.path, expected="one that ends in [region], or --metric top1")
     samples = list(load_set(data).values())
     prepared, labelled = [], []
     size = network.options.width, network.options.height
-    for place in spread(len(samples), count):
+    for place in places(len(samples)):
         rgb = read_image(samples[place].image, upright=False)
         letterbox = Letterbox.fit((rgb.shape[1], rgb.shape[0]), size, network.options.letter_box)
         prepared.append(Prepared(letterbox, letterbox.apply(rgb)))
@@ -91,15 +119,15 @@ def _detector_images(network: Network, data: PathLike, count: int, metric: str) 
     return CalibrationImages(network, [own.pixels for own in prepared], worth, metric, names)
 
 
-def _classifier_images(network: Network, data: PathLike, count: int, metric: str) -> CalibrationImages:
+def _classifier_images(network: Network, data: PathLike, places: Places, metric: str) -> CalibrationImages:
     classes = load_class_data(data)
-    return class_images(network, classes.load_valid(), classes.class_names, count, metric)
+    return class_images(network, classes.load_valid(), classes.class_names, places, metric)
 
 
 def class_images(
-    network: Network, images: ClassImages, class_names: tuple[str, ...], count: int, metric: str = "top1"
+    network: Network, images: ClassImages, class_names: tuple[str, ...], places: Places, metric: str = "top1"
 ) -> CalibrationImages:
-    """``count`` images of some that have classes, evenly spread over them, and top-1 accuracy.
+    """Some images that have classes, and top-1 accuracy; ``places`` says which of them by their number.
 
     Raises:
         UsageError: no images, a network that is no classifier, or one of other classes.
@@ -111,14 +139,14 @@ def class_images(
     if network.classes != len(class_names):
         problem = "the network has other classes than the data"
         raise UsageError(problem, path=network.path, expected=len(class_names), found=network.classes)
-    places, size = spread(len(images), count), (network.options.width, network.options.height)
-    pixels = [np.ascontiguousarray(centre_crop(read_image(images.images[place]), size)) for place in places]
-    return CalibrationImages(network, pixels, RightClasses(images.class_ids[places]), metric, class_names)
+    chosen, size = places(len(images)), (network.options.width, network.options.height)
+    pixels = [np.ascontiguousarray(centre_crop(read_image(images.images[place]), size)) for place in chosen]
+    return CalibrationImages(network, pixels, RightClasses(images.class_ids[chosen]), metric, class_names)
 
 
 #: What can be measured: the rate of faces found at 0.1 false positives an image, the average precision, and, of
 #: classifiers, the share of images that are put into their own class.
-METRICS: Mapping[str, Callable[[Network, PathLike, int, str], CalibrationImages]] = {
+METRICS: Mapping[str, Loader] = {
     "rate": _detector_images,
     "ap": _detector_images,
     "top1": _classifier_images,

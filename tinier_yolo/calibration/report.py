@@ -43,6 +43,15 @@ class LayerRow:
     maps_sqnr: float
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The float and the quantised network on images that have chosen nothing: their number, and both metrics."""
+
+    images: int
+    metric_float: float
+    metric_quantized: float
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """A quantised network.
@@ -56,6 +65,7 @@ class Report:
         layers: in integers.
         points: everything that was measured.
         budgets: what searches have found, by the part of the metric that they were allowed to lose.
+        held_out: what the network is worth on other images; None where there are none.
     """
 
     facts: Mapping[str, Any]
@@ -66,6 +76,7 @@ class Report:
     layers: tuple[FixedPointLayer, ...]
     points: tuple[Point, ...]
     budgets: Mapping[float, Point] = field(default_factory=dict)
+    held_out: HeldOut | None = None
 
     @property
     def costs(self) -> dict[str, Costs]:
@@ -89,6 +100,7 @@ class Report:
             **self.facts,
             "metric_float": round(self.float_metric, 6),
             "metric_quantized": round(self.point.metric, 6),
+            "held_out": asdict(self.held_out) if self.held_out else None,
             "output_sqnr": _finite(self.point.output_sqnr),
             "predicted_sqnr": _finite(self.predicted_sqnr),
             "costs": {name: {**asdict(own), "memory": own.memory} for name, own in all_costs.items()},
@@ -119,15 +131,17 @@ class Report:
             memory, work = all_costs["quantized"].relative(all_costs[name])
             yield f"of {name}: memory {memory:.1%}, multiplications {work:.1%}"
         yield f"SQNR at the output: {self.point.output_sqnr:.1f} dB, predicted {self.predicted_sqnr:.1f} dB"
-        loss = 1 - self.point.metric / self.float_metric if self.float_metric else math.nan
-        yield (
-            f"{self.facts['metric']} on {self.facts['images']} calibration images: float {self.float_metric:.4f}, "
-            f"quantized {self.point.metric:.4f} ({loss:+.2%} lost)"
-        )
-
+        yield self._loss_line(f"{self.facts['images']} calibration images", self.float_metric, self.point.metric)
+        if other := self.held_out:
+            what = f"{other.images} other images, which have chosen nothing"
+            yield self._loss_line(what, other.metric_float, other.metric_quantized)
         yield f"{self.facts['trials']} trials, {self.facts['processor_seconds']:.0f} s of processor time"
         if self.budgets:
             yield from self._budgets_table()
+
+    def _loss_line(self, what: str, exact: float, found: float) -> str:
+        loss = 1 - found / exact if exact else math.nan
+        return f"{self.facts['metric']} on {what}: float {exact:.4f}, quantized {found:.4f} ({loss:+.2%} lost)"
 
     def _budgets_table(self) -> Iterator[str]:
         yield ""

@@ -14,9 +14,9 @@ from typing import Any
 from tinier_yolo import __version__
 from tinier_yolo.bulk.local import cores, progress
 from tinier_yolo.calibration.budgets import STATE_SUFFIX, Searches
-from tinier_yolo.calibration.images import METRICS, CalibrationImages, load_images
+from tinier_yolo.calibration.images import METRICS, CalibrationImages, load_images, load_other_images
 from tinier_yolo.calibration.methods import METHODS, OBJECTIVES, Point, curve, kappa_of, lin, uniform
-from tinier_yolo.calibration.report import Report, bits_text, make_report
+from tinier_yolo.calibration.report import HeldOut, Report, bits_text, make_report
 from tinier_yolo.calibration.trials import Trials
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import parse_weights, read_weights
@@ -31,6 +31,7 @@ from tinier_yolo.quantization.post_training.formats import Builder
 from tinier_yolo.quantization.post_training.rounding import Compensated
 from tinier_yolo.quantization.post_training.search import SearchState, noise_trials
 from tinier_yolo.quantization.post_training.statistics import input_moments, map_statistics
+from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.float_engine import FloatEngine
 from tinier_yolo.shipped import cfg_file
 
@@ -125,6 +126,7 @@ class Run:
     Attributes:
         options: what to do.
         trials: measures bits.
+        float_engine: runs the float network.
         sizes: of the layers.
         float_metric: the metric of the float network.
         fingerprint: of the files and options that a search depends on.
@@ -134,6 +136,7 @@ class Run:
 
     options: Options
     trials: Trials
+    float_engine: FloatEngine
     sizes: tuple[LayerSize, ...]
     float_metric: float
     fingerprint: str
@@ -173,6 +176,20 @@ class Run:
                 expected = f"a metric of {least:.4f}"
                 raise UsageError("no bits stay within the budget", expected=expected, found=f"{state.metric:.4f}")
         return found
+
+    def held_out(self, program: FixedPointProgram) -> HeldOut | None:
+        """What the program is worth on as many other images of the list; None where there are none.
+
+        A search takes what its images happen to like; these have chosen nothing.
+        """
+        options = self.options
+        images = load_other_images(program.network, options.data, options.images, options.metric)
+        if not images.pixels:
+            return None
+        engine, count = Engine(program, cores()), len(images.pixels)
+        exact = [self.float_engine.run(image) for image in progress(images.pixels, count, "float, other images")]
+        found = [engine.run(image) for image in progress(images.pixels, count, "other images")]
+        return HeldOut(count, images.metric(exact, 0), images.metric(found, program.fraction_bits))
 
     def facts(self, kappa: float | None) -> dict[str, Any]:
         """What the report says of the run."""
@@ -226,8 +243,8 @@ def quantize(options: Options) -> tuple[FixedPointProgram, Report]:
     if options.report and kappa is not None:
         curve(run.trials, run.sizes, kappa, options.objective, run.note)
     report = make_report(run.trials, run.sizes, point, run.points, run.float_metric, run.facts(kappa))
-    report = replace(report, budgets=budgets)
     program = run.trials.program(point.bits, _provenance(options, point))
+    report = replace(report, budgets=budgets, held_out=run.held_out(program))
     program.save(options.output)
     if options.report:
         report.write(Path(options.report))
@@ -254,7 +271,7 @@ def _prepare(options: Options) -> Run:
     wanted = trials.wanted
     _say(f"float: {options.metric} {wanted:.4f} on {len(images.pixels)} images")
     sizes = layer_sizes([layer.part for layer in folded], network.input)
-    return Run(options, trials, sizes, wanted, digest.hexdigest(), processor_start=start)
+    return Run(options, trials, engine, sizes, wanted, digest.hexdigest(), processor_start=start)
 
 
 def make_builder(folded: tuple[FoldedLayer, ...], images: CalibrationImages, rounding: str) -> Builder:

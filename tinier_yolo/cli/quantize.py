@@ -18,6 +18,7 @@ before it, in channels that were brought to like sizes before: better below 8 bi
 
 The metric: rate (of faces found at 0.1 false positives an image) or ap, on images of the valid list of DATA. For
 classifiers: top1, on that list or on the images of a folder's valid/CLASS, val/CLASS or test/CLASS.
+The result is measured on as many other images of the list too, if it has any: these have chosen nothing.
 """
 
 
