@@ -17,12 +17,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.engine import Engine
-from tinier_yolo.runtime.kernels.compile import cache_folder
+from tinier_yolo.runtime.kernels.compile import cache_folder, compiler
 from tinier_yolo.runtime.kernels.vectors import target
 
 #: Processes that share the kernels of a program: it has six, and two of them take half of the time.
@@ -132,7 +131,7 @@ def _name(kernel: Any) -> str:
 
 
 def _digest(names: Any) -> str:
-    about = [*sorted(names), numba.__version__, *target(), sys.version]
+    about = [*sorted(names), compiler(), *target()]
     return hashlib.sha256("\n".join(about).encode()).hexdigest()[:16]
 
 
