@@ -36,8 +36,7 @@ format: $(VENV)/dev.stamp  ## put the code into shape
 smoke-opencv5: .venv-opencv5/opencv5.stamp  ## detection, pictures and videos on OpenCV 5
 	.venv-opencv5/bin/python -m pytest tests/detection tests/media tests/cli/test_detect.py tests/runtime/test_float_engine.py
 
-docs: .venv-docs/docs.stamp  ## the site, into out/site: links and anchors checked, the notebook executed into out/
-	.venv-docs/bin/jupyter execute docs/first-steps.ipynb --output "$(CURDIR)/out/first-steps.ipynb"
+docs: .venv-docs/docs.stamp  ## the site, into out/site: the notebook executed, links and anchors checked
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 package:  ## the wheel, from the source distribution, used in an empty folder

@@ -19,7 +19,7 @@ from tinier_yolo import cli
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: What an example may need that is not always there.
-OPTIONAL = ("supervision", "pandas", "torch")
+OPTIONAL = ("trackers", "supervision", "pandas", "torch")
 
 
 def blocks(path: Path) -> list[str]:
@@ -72,7 +72,7 @@ def test_an_example_runs(page: Path, number: int, folder: Path, monkeypatch: pyt
 
 
 def test_the_notebook_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its cells as one program; ``make docs`` runs it in Jupyter, where that is installed."""
+    """Its cells as one program; ``make docs`` runs it in Jupyter and shows what comes out."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("MPLBACKEND", "agg")
     cells = json.loads((ROOT / "docs" / "first-steps.ipynb").read_text(encoding="utf-8"))["cells"]
