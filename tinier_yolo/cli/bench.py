@@ -19,12 +19,11 @@ _EPILOG = """
 "median" and "best" are of repeated runs; the best is disturbed least by other work on the machine. "of peak" is the
 share of the rate that a kernel's few instructions reach alone, measured here and now: xor, popcount and addition; for
 an image the load and addition of sums of three bytes. Steps that look sums up, or count them otherwise, can exceed it.
-Start-up is the whole of
-"tinier-yolo detect" with one image: Python, imports, loading, detecting; cold compiles the kernels into an empty cache,
-cached finds them there. Of a video the first frames are measured: decoding (with the change to RGB), letterboxing, the
-network, and everything after it. The first two are done in a thread, ahead of the others, so that frames/s is more than
-the sum of the parts allows; their times are those without the others beside them. "possible" is the speed of decoding
-and letterboxing alone, in one thread.
+Start-up is the whole of a process with one image: Python, imports, loading, detecting. "tinier-yolo detect" needs no
+kernels for its first pictures; the other two compile the kernels into an empty cache, and find them there. Of a video
+the first frames are measured: decoding (with the change to RGB), letterboxing, the network, and everything after it. The
+first two are done in a thread, ahead of the others, so that frames/s is more than the sum of the parts allows; their
+times are those without the others beside them. "possible" is the speed of decoding and letterboxing alone, in one thread.
 """
 
 
@@ -142,9 +141,10 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
     yield f"maps: {report['map_bytes']:,} bytes; tables and sums: {report['scratch_bytes']:,} bytes a thread"
     if "start" in report:
         start = report["start"]
-        yield f"start to first detection: {start['cold']:.2f} s cold, {start['cached']:.2f} s cached"
+        yield f"start to first detection: {start['first']:.2f} s"
+        yield f"the same with the kernels: {start['cold']:.2f} s compiled, {start['cached']:.2f} s loaded"
         if start["peak_memory"]:
-            yield f"peak memory of that process, cached: {start['peak_memory'] / 2**20:.0f} MiB"
+            yield f"peak memory of the last one: {start['peak_memory'] / 2**20:.0f} MiB"
     if "video" in report:
         yield ""
         yield from _video_table(report["video"])

@@ -1,8 +1,8 @@
 """LightEngine: a program on NumPy's matrix product, for the first pictures of a process.
 
-The kernels take half a second to load and ten to compile; this engine is there at once, and takes some forty times as
-long for a picture. Its numbers are float32 and whole: no sum is beyond 2^24, up to which float32 holds every integer,
-so that its maps are those of ``ifq.reference`` bit for bit, in whatever order the matrix product adds.
+The kernels take a second to load and ten and more to compile; this engine is there at once, and takes some twenty
+times as long for a picture. Its numbers are float32 and whole: no sum is beyond 2^24, up to which float32 holds every
+integer, so that its maps are those of ``ifq.reference`` bit for bit, in whatever order the matrix product adds.
 """
 
 from __future__ import annotations
