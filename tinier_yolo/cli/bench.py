@@ -21,9 +21,10 @@ share of the rate that a kernel's few instructions reach alone, measured here an
 an image the load and addition of sums of three bytes. Steps that look sums up, or count them otherwise, can exceed it.
 Start-up is the whole of a process with one image: Python, imports, loading, detecting. "tinier-yolo detect" needs no
 kernels for its first pictures; the other two compile the kernels into an empty cache, and find them there. Of a video
-the first frames are measured: decoding (with the change to RGB), letterboxing, the network, and everything after it. The
-first two are done in a thread, ahead of the others, so that frames/s is more than the sum of the parts allows; their
-times are those without the others beside them. "possible" is the speed of decoding and letterboxing alone, in one thread.
+the first frames are measured: decoding (with the change to RGB), letterboxing, the network, and everything after it.
+The first two are done in a thread, ahead of the others, so that frames/s is more than the sum of the parts allows;
+their times are those without the others beside them. "possible" is the speed of decoding and letterboxing alone, in one
+thread.
 """
 
 
