@@ -191,7 +191,7 @@ def markdown(report: dict[str, Any]) -> Iterator[str]:
     yield f"{about['name']} ({about['cpu']}, {about['vectors']}), {about['cores']} cores;"
     yield f"Python {about['python']}, {installed}."
     yield f"Network only, batch 1, {report['width']}x{report['height']}, random weights, medians of"
-    yield f"{report['rounds']} interleaved rounds of {report['burst']} ms each; the first frame after {PAUSE * 1e3:.0f} ms."
+    yield f"{report['rounds']} interleaved rounds of {report['burst']} ms each; a frame after {PAUSE * 1e3:.0f} ms."
     yield "The integer maps equal the reference."
     for network in dict.fromkeys(row["network"] for row in report["rows"]):
         yield ""
