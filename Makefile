@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make detect`, `make web` and `make test`. All make a virtual environment in .venv first.
+# Everything a newcomer needs: `make detect`, `make web`, `make docs` and `make test`. All make a virtual environment in .venv first.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -12,7 +12,7 @@ PHOTO  ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: detect web test lint format smoke-opencv5 clean
+.PHONY: detect web test lint format smoke-opencv5 docs package clean
 
 detect: $(VENV)/runtime.stamp  ## find the faces of PHOTO (or of matplotlib's sample) and draw them into out/
 	$(BIN)/tinier-yolo detect "$(or $(PHOTO),$(shell $(BIN)/python -c 'import matplotlib as m; print(m.get_data_path() + "/sample_data/grace_hopper.jpg")' 2>/dev/null))" --out out
@@ -36,8 +36,19 @@ format: $(VENV)/dev.stamp  ## put the code into shape
 smoke-opencv5: .venv-opencv5/opencv5.stamp  ## detection, pictures and videos on OpenCV 5
 	.venv-opencv5/bin/python -m pytest tests/detection tests/media tests/cli/test_detect.py tests/runtime/test_float_engine.py
 
+docs: .venv-docs/docs.stamp  ## the site, into out/site: the notebook executed, links and anchors checked
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+package:  ## the wheel, from the source distribution, used in an empty folder
+	scripts/check_package.sh $(PYTHON)
+
+.venv-docs/docs.stamp: pyproject.toml requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[docs]"
+	touch $@
+
 clean:  ## remove what the targets above have made
-	rm -rf .venv .venv-opencv5 out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-opencv5 .venv-docs out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'

@@ -1,9 +1,11 @@
 """The speed of the integer engine beside what a user would pick instead, on the same layers and the same machine.
 
-All engines run in this one process, in rounds, a few runs each in turn: what disturbs the machine disturbs them all.
-The weights are random; no engine here is faster or slower for it. The float engines run the float network of the same
-layers. In the same run the integer engine's maps are compared with the reference, to the last bit, and the float maps
-with each other. An engine that is not installed is named as missing.
+All engines run in this one process, in rounds, a burst each in turn: what disturbs the machine disturbs them all.
+Bursts have equal durations, not equal numbers of runs: a CPU takes some milliseconds to reach its clock after a pause,
+and of few runs the shortest would pay most for it. What a single frame after a pause takes, as of a camera, is a column
+of its own. The weights are random; no engine here is faster or slower for it. The float engines run the float network
+of the same layers. In the same run the integer engine's maps are compared with the reference, to the last bit, and the
+float maps with each other. An engine that is not installed is named as missing.
 
     python scripts/bench_peers.py [--size 416] [--threads 2] [--yunet face_detection_yunet.onnx] [--json peers.json]
 """
@@ -19,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +43,9 @@ OURS = "tinier-yolo (integers)"
 NETWORKS = {"Tinier-YOLO": "tinier-yolo-face", "Tiny-YOLO": "tiny-yolo-face"}
 #: Two float engines' maps differ by less than this part of the largest value.
 TOLERANCE = 1e-3
-#: Seconds before an engine's turn in which the other engines' threads, which wait awake for a while, fall asleep.
-PAUSE = 0.01
+#: Seconds before an engine's turn: the other engines' threads, which wait awake for a while, fall asleep, and the CPU's
+#: clock sinks, as between frames of a camera.
+PAUSE = 0.1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -106,7 +109,8 @@ def _measure_network(workload: Workload, threads: int, rounds: int, burst: int) 
     runs: dict[str, Run] = {OURS: integer_engine(workload, threads)}
     runs |= {peer.name: peer.make(workload, threads) for peer in PEERS if not peer.missing(workload)}
     differences = check_maps(runs)
-    timings = {name: Timing.of(seconds) for name, seconds in interleave(runs, rounds, burst).items()}
+    turns = interleave(runs, rounds, burst / 1e3)
+    timings = {name: Timing.of(turn.steady) for name, turn in turns.items()}
     ours = timings[OURS].median
     return [
         {
@@ -114,24 +118,38 @@ def _measure_network(workload: Workload, threads: int, rounds: int, burst: int) 
             "median_ms": timing.median,
             "best_ms": timing.best,
             "times_ours": timing.median / ours,
+            "after_pause_ms": Timing.of(turns[name].after_pause).median,
             "difference": differences.get(name),
         }
         for name, timing in timings.items()
     ]
 
 
-def interleave(runs: Mapping[str, Run], rounds: int, burst: int) -> dict[str, list[float]]:
-    """Seconds of each run: in every round each engine gets a run that warms its caches, and ``burst`` timed ones."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+class Turns(NamedTuple):
+    """Seconds of an engine's runs: the first one after each pause, and those that follow it."""
+
+    after_pause: list[float]
+    steady: list[float]
+
+
+def interleave(runs: Mapping[str, Run], rounds: int, burst: float) -> dict[str, Turns]:
+    """Time the engines in turns: in every round each gets a run after a pause, and then runs for ``burst`` seconds."""
+    turns = {name: Turns([], []) for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             time.sleep(PAUSE)
-            run()
-            for _ in range(burst):
-                start = time.perf_counter()
-                run()
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+            turns[name].after_pause.append(_seconds(run))
+            end = time.perf_counter() + burst
+            turns[name].steady.append(_seconds(run))
+            while time.perf_counter() < end:
+                turns[name].steady.append(_seconds(run))
+    return turns
+
+
+def _seconds(run: Run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def check_bits(workload: Workload, threads: int) -> None:
@@ -173,7 +191,8 @@ def markdown(report: dict[str, Any]) -> Iterator[str]:
     yield f"{about['name']} ({about['cpu']}, {about['vectors']}), {about['cores']} cores;"
     yield f"Python {about['python']}, {installed}."
     yield f"Network only, batch 1, {report['width']}x{report['height']}, random weights, medians of"
-    yield f"{report['rounds']} interleaved rounds of {report['burst']} runs. The integer maps equal the reference."
+    yield f"{report['rounds']} interleaved rounds of {report['burst']} ms each; a frame after {PAUSE * 1e3:.0f} ms."
+    yield "The integer maps equal the reference."
     for network in dict.fromkeys(row["network"] for row in report["rows"]):
         yield ""
         yield from _table(network, [row for row in report["rows"] if row["network"] == network])
@@ -184,11 +203,12 @@ def markdown(report: dict[str, Any]) -> Iterator[str]:
 
 def _table(network: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     counts = sorted({row["threads"] for row in rows})
-    heads = [f"ms, {threads} thread{'s' * (threads > 1)} | times ours" for threads in counts]
+    heads = [f"ms, {threads} thread{'s' * (threads > 1)} | times ours | after a pause" for threads in counts]
     yield f"| {network} | " + " | ".join(heads) + " |"
-    yield "|---|" + "---:|---:|" * len(counts)
+    yield "|---|" + "---:|---:|---:|" * len(counts)
     for name in dict.fromkeys(row["engine"] for row in rows):
-        cells = [f"{row['median_ms']:.2f} | {row['times_ours']:.1f}" for row in rows if row["engine"] == name]
+        own = [row for row in rows if row["engine"] == name]
+        cells = [f"{row['median_ms']:.2f} | {row['times_ours']:.1f} | {row['after_pause_ms']:.2f}" for row in own]
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 
@@ -209,7 +229,9 @@ def _parser() -> argparse.ArgumentParser:
         "--threads", type=count, default=os.cpu_count() or 1, metavar="N", help="beside 1 (default: one a core)"
     )
     parser.add_argument("--rounds", type=count, default=20, metavar="N", help="rounds (default 20)")
-    parser.add_argument("--burst", type=count, default=5, metavar="N", help="runs of an engine in a round (default 5)")
+    parser.add_argument(
+        "--burst", type=count, default=100, metavar="MS", help="how long an engine runs in a round (default 100 ms)"
+    )
     parser.add_argument("--yunet", type=Path, metavar="FILE", help="OpenCV's YuNet too, from its .onnx")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there")
     parser.add_argument("--quick", action="store_true", help="one run at 32x32: does it work?")

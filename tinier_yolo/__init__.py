@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinier_yolo.detection.detector import Detector
     from tinier_yolo.ifq.program import Program
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Detections", "Detector", "Network", "Program", "__version__"]
 
 _HOMES = {

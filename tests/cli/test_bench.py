@@ -55,16 +55,35 @@ def test_table(model: str, capsys: Run) -> None:
     assert "start" not in out
 
 
+def test_choices(model: str, capsys: Run) -> None:
+    common = ["bench", "--model", model, "--size", "96x64", "--runs", "2", "--no-startup", "--choices"]
+    assert main([*common, "--json"]) == 0
+    choices = json.loads(capsys.readouterr().out)["choices"]
+    assert [choice["layer"] for choice in choices] == [0, 1, 2, 3, 4]
+    assert choices[0]["chosen"] == "image"
+    for choice in choices:
+        assert {choice["chosen"], "popcount"} <= set(choice["milliseconds"])
+        assert min(choice["milliseconds"].values()) > 0
+        assert choice["loss"] == choice["milliseconds"][choice["chosen"]] - min(choice["milliseconds"].values())
+    assert main(common) == 0
+    lines = capsys.readouterr().out
+    assert re.search(r"^    0  image +[0-9. ]+$", lines, re.MULTILINE)
+    assert re.search(
+        r"^ms; the best family of every layer together [0-9.]+, the chosen ones [0-9.]+% more$", lines, re.M
+    )
+
+
 def test_start_up(model: str, capsys: Run) -> None:
     assert main(["bench", "--model", model, "--size", "32", "--runs", "1", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     start = report["start"]
-    assert set(start) == {"cold", "cached", "peak_memory"}
-    assert start["cached"] > 0
+    assert set(start) == {"first", "cold", "cached", "peak_memory"}
+    assert min(start.values()) > 0
     if Path("/proc/self/status").exists():
         assert 1 << 24 < start["peak_memory"] < 1 << 30
     lines = "\n".join(bench._table(report))
-    assert re.search(r"^start to first detection: [0-9.]+ s cold, [0-9.]+ s cached$", lines, re.MULTILINE)
+    assert re.search(r"^start to first detection: [0-9.]+ s$", lines, re.MULTILINE)
+    assert re.search(r"^the same with the kernels: [0-9.]+ s compiled, [0-9.]+ s loaded$", lines, re.MULTILINE)
 
 
 def test_video(model: str, tmp_path: Path, capsys: Run) -> None:

@@ -40,7 +40,7 @@ def test_a_quick_run_with_whatever_is_installed(root: Path, tmp_path: Path) -> N
         assert (row["network"], row["threads"]) == ("Tinier-YOLO", 1)
         assert 0 < row["best_ms"] <= row["median_ms"]
         assert row["times_ours"] == row["median_ms"] / rows[bench_peers.OURS]["median_ms"]
-        assert f"| {name} | {row['median_ms']:.2f} | {row['times_ours']:.1f} |" in out
+        assert f"| {name} | {row['median_ms']:.2f} | {row['times_ours']:.1f} | {row['after_pause_ms']:.2f} |" in out
     for name, why in report["missing"].items():
         assert f"Missing: {name} ({why})." in out
     assert "--yunet" in next(why for name, why in report["missing"].items() if "YuNet" in name)
@@ -52,11 +52,10 @@ def test_a_quick_run_with_whatever_is_installed(root: Path, tmp_path: Path) -> N
 def test_a_column_for_each_number_of_threads(ours_alone: None, capsys: Run) -> None:
     assert bench_peers.main([*QUICK, "--threads", "2"]) == 0
     out = capsys.readouterr().out
-    assert (
-        "| Tinier-YOLO | ms, 1 thread | times ours | ms, 2 threads | times ours |\n|---|---:|---:|---:|---:|\n" in out
-    )
+    one, two = (f"ms, {threads} | times ours | after a pause |" for threads in ("1 thread", "2 threads"))
+    assert f"| Tinier-YOLO | {one} {two}\n|---|{'---:|' * 6}\n" in out
     assert bench_peers.main([*QUICK, "--threads", "1"]) == 0
-    assert "| Tinier-YOLO | ms, 1 thread | times ours |\n|---|---:|---:|\n" in capsys.readouterr().out
+    assert f"| Tinier-YOLO | {one}\n|---|{'---:|' * 3}\n" in capsys.readouterr().out
 
 
 def test_kernels_that_differ_from_the_reference_end_it(
@@ -84,13 +83,20 @@ def test_a_peer_that_computes_another_map_ends_it() -> None:
         bench_peers.check_maps({first: lambda: expected, second: lambda: expected + 0.1})
 
 
-def test_the_rounds_are_interleaved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_peers, "PAUSE", 0)
-    calls: list[str] = []
-    runs = {name: partial(calls.append, name) for name in "ab"}
-    seconds = bench_peers.interleave(runs, rounds=2, burst=2)
-    assert "".join(calls) == "aaabbb" * 2
-    assert {name: len(values) for name, values in seconds.items()} == {"a": 4, "b": 4}
+def test_bursts_are_interleaved_and_of_equal_duration(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = [0.0], []
+    monkeypatch.setattr(bench_peers.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(bench_peers.time, "sleep", lambda _: calls.append("-"))
+
+    def run(name: str, seconds: float) -> None:
+        calls.append(name)
+        clock[0] += seconds
+
+    runs = {"a": partial(run, "a", 0.25), "b": partial(run, "b", 0.5), "c": partial(run, "c", 8.0)}
+    turns = bench_peers.interleave(runs, rounds=2, burst=1.0)
+    assert "".join(calls) == "-aaaaa-bbb-cc" * 2
+    assert turns["a"] == ([0.25] * 2, [0.25] * 8)
+    assert turns["c"] == ([8.0] * 2, [8.0] * 2)
 
 
 def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Run) -> None:

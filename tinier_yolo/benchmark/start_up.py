@@ -1,4 +1,4 @@
-"""How long ``tinier-yolo detect`` takes from its start to the first detection, and how much memory."""
+"""How long a process takes from its start to the first detection, without kernels and with them; its memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,23 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.ifq.load import AnyProgram
 from tinier_yolo.media.images import write_image
 
-#: A process that is ``tinier-yolo`` with its arguments and prints, last of all, the most memory that it has held.
-_START = """
+#: A process that is ``tinier-yolo`` with its arguments.
+_DETECT = """
 import sys
 from tinier_yolo.cli import main
 code = main(sys.argv[1:])
+"""
+#: A process that runs a program on one image, with the kernels.
+_KERNELS = """
+import sys
+from tinier_yolo.ifq.load import load_program
+from tinier_yolo.media.images import read_image
+from tinier_yolo.runtime.engine import Engine
+Engine(load_program(sys.argv[1])).run(read_image(sys.argv[2]))
+code = 0
+"""
+#: Behind either: the most memory that the process has held.
+_END = """
 from tinier_yolo.benchmark.start_up import peak_memory
 print(peak_memory() or 0)
 sys.exit(code)
@@ -28,38 +40,35 @@ sys.exit(code)
 
 
 def start_up(program: AnyProgram, network: Network) -> dict[str, float]:
-    """Run ``tinier-yolo detect`` on one image twice, with a cache of compiled kernels that is empty for the first.
+    """Run processes that look at one image: ``tinier-yolo detect``, and the kernels, compiled first and then loaded.
 
     Args:
         program: what detects.
         network: its network at the size of the image.
 
     Returns:
-        ``cold`` and ``cached``, seconds from the start of a process to its end, and ``peak_memory``, the most bytes
-        that the second one has held; 0 where nobody says.
+        Seconds from the start of a process to its end: ``first``, of ``detect``; ``cold`` and ``cached``, with kernels
+        that are compiled or found. ``peak_memory``: the most bytes that the last one has held; 0 where nobody says.
     """
-    report = {}
     _, height, width = network.input
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        model, image = Path(folder) / "model.ifq", Path(folder) / "image.png"
+        model, image = str(Path(folder) / "model.ifq"), str(Path(folder) / "image.png")
         program.save(model)
         write_image(image, np.zeros((height, width, 3), np.uint8))
-        options = [
-            "--model",
-            str(model),
-            "--size",
-            f"{width}x{height}",
-            "--no-save",
-            "--out",
-            str(Path(folder) / "out"),
-        ]
-        command = [sys.executable, "-c", _START, "detect", str(image), *options]
+        options = ["--model", model, "--size", f"{width}x{height}", "--no-save", "--out", str(Path(folder) / "out")]
+        runs = {
+            "first": [_DETECT + _END, "detect", image, *options],
+            "cold": [_KERNELS + _END, model, image],
+            "cached": [_KERNELS + _END, model, image],
+        }
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        for name in ("cold", "cached"):
+        report = {}
+        for name, command in runs.items():
             start = time.perf_counter()
-            done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+            whole = [sys.executable, "-c", *command]
+            done = subprocess.run(whole, check=True, env=environment, capture_output=True, text=True)
             report[name] = time.perf_counter() - start
-            report["peak_memory"] = int(done.stdout.split()[-1])  # That of the second one stays: nothing is compiled.
+            report["peak_memory"] = int(done.stdout.split()[-1])
     return report
 
 

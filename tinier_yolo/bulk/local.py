@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,6 +204,8 @@ def in_threads(work: Callable[[Item], Made], items: Sequence[Item], workers: int
 
     The first exception of ``work`` stops everything and is raised.
     """
+    from concurrent.futures import ThreadPoolExecutor  # start-up without it is quicker
+
     executor = ThreadPoolExecutor(workers)
     try:
         return list(progress(executor.map(work, items), len(items), label))

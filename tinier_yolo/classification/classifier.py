@@ -14,6 +14,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import load_weights
 from tinier_yolo.errors import PathLike, UsageError
 from tinier_yolo.ifq.substructures import divide
+from tinier_yolo.runtime.starting_engine import StartingEngine
 from tinier_yolo.shipped import cfg_file
 
 Float64 = NDArray[np.float64]
@@ -115,9 +116,7 @@ class Classifier:
 
         program = load_program(path)
         check_classifier(program.network)
-        from tinier_yolo.runtime.engine import Engine
-
-        engine = Engine(program, threads)
+        engine = StartingEngine(program, threads)
         return cls(engine, program.network, program.class_names, program.fraction_bits, "integers")
 
     @property

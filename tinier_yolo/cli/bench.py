@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tinier_yolo.cli.options import count, size
+from tinier_yolo.errors import UsageError
 from tinier_yolo.shipped import cfg_file, default_model
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ _EPILOG = """
 "median" and "best" are of repeated runs; the best is disturbed least by other work on the machine. "of peak" is the
 share of the rate that a kernel's few instructions reach alone, measured here and now: xor, popcount and addition; for
 an image the load and addition of sums of three bytes. Steps that look sums up, or count them otherwise, can exceed it.
-Start-up is the whole of
-"tinier-yolo detect" with one image: Python, imports, loading, detecting; cold compiles the kernels into an empty cache,
-cached finds them there. Of a video the first frames are measured: decoding (with the change to RGB), letterboxing, the
-network, and everything after it. The first two are done in a thread, ahead of the others, so that frames/s is more than
-the sum of the parts allows; their times are those without the others beside them. "possible" is the speed of decoding
-and letterboxing alone, in one thread.
+Start-up is the whole of a process with one image: Python, imports, loading, detecting. "tinier-yolo detect" needs no
+kernels for its first pictures; the other two compile the kernels into an empty cache, and find them there. Of a video
+the first frames are measured: decoding (with the change to RGB), letterboxing, the network, and everything after it.
+The first two are done in a thread, ahead of the others, so that frames/s is more than the sum of the parts allows;
+their times are those without the others beside them. "possible" is the speed of decoding and letterboxing alone, in one
+thread.
 """
 
 
@@ -47,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--video", metavar="FILE", help="measure the frames of this video from the file to the boxes too"
     )
     parser.add_argument("--no-startup", action="store_true", help="do not measure start-up, which takes some seconds")
+    parser.add_argument(
+        "--choices", action="store_true", help="time every family of kernels on every layer, against the one chosen"
+    )
     parser.add_argument("--json", action="store_true", help="JSON in place of the table")
 
 
@@ -64,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     report["model"] = f"{args.cfg}, random weights" if args.cfg else str(args.model or default_model())
     if args.video:
         report["video"] = _video(args.video, program, network, args.threads)
+    if args.choices:
+        report["choices"] = _choices(program, network, args.runs)
     if not args.no_startup:
         from tinier_yolo.benchmark.start_up import start_up
 
@@ -120,6 +126,16 @@ def _measure(program: AnyProgram, network: Network, threads: int, runs: int) -> 
     }
 
 
+def _choices(program: AnyProgram, network: Network, runs: int) -> list[dict[str, Any]]:
+    from tinier_yolo.benchmark.choices import time_choices
+    from tinier_yolo.ifq.program import Program
+
+    if not isinstance(program, Program):
+        raise UsageError("--choices: a fixed-point program has one family of kernels")
+    _, height, width = network.input
+    return [{**asdict(choice), "loss": choice.loss} for choice in time_choices(program, height, width, runs)]
+
+
 def _video(path: str, program: AnyProgram, network: Network, threads: int) -> dict[str, Any]:
     from tinier_yolo.benchmark.video import time_video
     from tinier_yolo.runtime.engine import Engine
@@ -140,11 +156,15 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
     yield from _steps(report)
     yield ""
     yield f"maps: {report['map_bytes']:,} bytes; tables and sums: {report['scratch_bytes']:,} bytes a thread"
+    if "choices" in report:
+        yield ""
+        yield from _choices_table(report["choices"])
     if "start" in report:
         start = report["start"]
-        yield f"start to first detection: {start['cold']:.2f} s cold, {start['cached']:.2f} s cached"
+        yield f"start to first detection: {start['first']:.2f} s"
+        yield f"the same with the kernels: {start['cold']:.2f} s compiled, {start['cached']:.2f} s loaded"
         if start["peak_memory"]:
-            yield f"peak memory of that process, cached: {start['peak_memory'] / 2**20:.0f} MiB"
+            yield f"peak memory of the last one: {start['peak_memory'] / 2**20:.0f} MiB"
     if "video" in report:
         yield ""
         yield from _video_table(report["video"])
@@ -174,6 +194,19 @@ def _steps(report: dict[str, Any]) -> Iterator[str]:
     if limit:
         times = f"{whole['best'] / limit:.2f}"
         yield f"at its peaks one core would take {limit:.4f} ms; the network takes {times} times that"
+
+
+def _choices_table(choices: list[dict[str, Any]]) -> Iterator[str]:
+    families = list(dict.fromkeys(name for choice in choices for name in choice["milliseconds"]))
+    form = "{:>5}  {:<20}" + " {:>10}" * len(families)
+    yield form.format("layer", "chosen", *families)
+    for choice in choices:
+        times = choice["milliseconds"]
+        shown = (f"{times[name]:.4f}" if name in times else "." for name in families)
+        yield form.format(choice["layer"], choice["chosen"], *shown)
+    best = sum(min(choice["milliseconds"].values()) for choice in choices)
+    lost = sum(choice["loss"] for choice in choices)
+    yield f"ms; the best family of every layer together {best:.4f}, the chosen ones {lost / best:.1%} more"
 
 
 def _video_table(video: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import time
 import traceback
 from contextlib import ExitStack, closing
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from tinier_yolo.cli import detect_bulk
 from tinier_yolo.cli.options import size, tiles
@@ -115,7 +115,8 @@ def run(args: argparse.Namespace) -> int:
         output.check()
     if sources:
         names = load_names(args.names) if args.names else None
-        detector = load(args.tiles, args.model or default_model(), args.cfg, args.size, args.threads, names)
+        model = (args.model or default_model(), args.cfg, args.size, args.threads, names)
+        detector = load(args.tiles, *model, _pictures(sources, args.tiles))
     for problem in problems:
         report(problem, args.debug)
     for note in notes:
@@ -129,6 +130,11 @@ def run(args: argparse.Namespace) -> int:
     if session.pictures == 0:
         return 2
     return 1 if problems or session.failures else 0
+
+
+def _pictures(sources: list[Source], tiles: tuple[int, int, int] | None) -> int | None:
+    """How often the network will run, where that is known."""
+    return None if tiles or any(source.kind != "image" for source in sources) else len(sources)
 
 
 def _groups(sources: list[Source]) -> list[list[Source]]:
@@ -156,8 +162,6 @@ class _Session:
     def __init__(
         self, args: argparse.Namespace, detector: Detector | TiledDetector, output: OutputFolder, sources: int
     ) -> None:
-        from tqdm import tqdm
-
         from tinier_yolo.detection.formats.result import Target
         from tinier_yolo.detection.formats.writers import open_writer
 
@@ -171,8 +175,7 @@ class _Session:
             # Names that the terminal's encoding cannot express are no reason to stop.
             sys.stdout.reconfigure(errors="backslashreplace")
         self._writer = open_writer(args.format, Target(sys.stdout, output.folder, detector.class_names))
-        # disable=None: no bar where stderr is not a terminal.
-        self._bar = tqdm(total=sources, unit="frame", file=sys.stderr, disable=None, leave=False)
+        self._bar = _progress_bar(sources)
         self._start = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -384,6 +387,36 @@ def report(problem: TinierYoloError, debug: bool) -> None:
     if debug:
         traceback.print_exception(problem)
     print(f"tinier-yolo: {problem}", file=sys.stderr)
+
+
+class _Bar(Protocol):
+    """What is asked of tqdm's bar."""
+
+    total: int
+
+    def update(self) -> object: ...
+    def clear(self) -> object: ...
+    def close(self) -> object: ...
+
+
+class _NoBar:
+    """Where stderr is no terminal: importing tqdm takes a tenth of the start."""
+
+    total = 0
+
+    def update(self) -> None:
+        pass
+
+    clear = close = update
+
+
+def _progress_bar(sources: int) -> _Bar:
+    if not sys.stderr.isatty():
+        return _NoBar()
+    from tqdm import tqdm
+
+    bar: _Bar = tqdm(total=sources, unit="frame", file=sys.stderr, leave=False)
+    return bar
 
 
 def _open_window() -> Window | None:

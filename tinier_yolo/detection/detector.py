@@ -18,6 +18,7 @@ from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.letterbox import Letterbox
 from tinier_yolo.detection.region import decode
 from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.runtime.starting_engine import StartingEngine
 from tinier_yolo.shipped import cfg_file, default_model
 
 Size = int | tuple[int, int]
@@ -82,8 +83,11 @@ class Detector:
         size: Size | None = None,
         threads: int = 1,
         class_names: tuple[str, ...] | None = None,
+        pictures: int | None = None,
     ) -> Self:
         """A detector from a file.
+
+        The first pictures are computed without the compiled kernels, see :mod:`tinier_yolo.runtime.starting_engine`.
 
         Args:
             path: an integer program (.ifq), or Darknet weights, which need their ``cfg``; None for the model that comes
@@ -93,6 +97,7 @@ class Detector:
             size: the network's input, N or (width, height), multiples of its stride; the cfg's own size if None.
             threads: threads for one image.
             class_names: of the classes of weights; None: "face" for one class, their numbers for several.
+            pictures: how many will come, where that is known.
 
         Raises:
             TinierYoloError: a file that is missing, damaged or another's, a size that does not fit, or names that are
@@ -107,13 +112,13 @@ class Detector:
         if cfg is None and class_names is not None:
             raise UsageError("names go with weights and their cfg: an .ifq holds its own", path=path)
         if cfg is None:
-            return cls._from_program(path, size, threads)
+            return cls._from_program(path, size, threads, pictures)
         if Path(path).suffix == ".ifq":
             raise UsageError("an .ifq needs no cfg: it holds its own", path=path, found=f"cfg {cfg}")
-        return cls._from_weights(path, cfg, size, threads, class_names)
+        return cls._from_weights(path, cfg, size, threads, class_names, pictures)
 
     @classmethod
-    def _from_program(cls, path: PathLike, size: Size | None, threads: int) -> Self:
+    def _from_program(cls, path: PathLike, size: Size | None, threads: int, pictures: int | None) -> Self:
         if Path(path).suffix in (".weights", ".backup"):
             raise UsageError("weights without their cfg", path=path, expected="--model FILE.weights --cfg FILE.cfg")
         from tinier_yolo.ifq.load import load_program
@@ -121,14 +126,17 @@ class Detector:
         program = load_program(path)
         network = _resized(program.network, size)
         program.shapes(*network.input[1:])  # Too large a size is told here, and not by the first image.
-        # Only now: compiling kernels takes a while, finding out that a file is damaged does not.
-        from tinier_yolo.runtime.engine import Engine
-
-        return cls(Engine(program, threads), network, program.class_names, program.fraction_bits)
+        return cls(StartingEngine(program, threads, pictures), network, program.class_names, program.fraction_bits)
 
     @classmethod
     def _from_weights(
-        cls, path: PathLike, cfg: PathLike, size: Size | None, threads: int, class_names: tuple[str, ...] | None
+        cls,
+        path: PathLike,
+        cfg: PathLike,
+        size: Size | None,
+        threads: int,
+        class_names: tuple[str, ...] | None,
+        pictures: int | None,
     ) -> Self:
         original = Network.load(cfg_file(cfg))
         network = _resized(original, size)
@@ -143,10 +151,9 @@ class Detector:
 
             return cls(FloatEngine(network, parameters, threads), network, class_names)
         from tinier_yolo.quantization.convert import convert
-        from tinier_yolo.runtime.engine import Engine
 
         program = convert(original, parameters, class_names=class_names).program
-        return cls(Engine(program, threads), network, class_names, program.fraction_bits)
+        return cls(StartingEngine(program, threads, pictures), network, class_names, program.fraction_bits)
 
     @property
     def size(self) -> tuple[int, int]:

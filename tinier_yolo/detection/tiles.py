@@ -107,7 +107,7 @@ def load(tiles: tuple[int, int, int] | None, *arguments: Any) -> Detector | Tile
 
     Args:
         tiles: width, height and overlap, or None.
-        arguments: as of :meth:`Detector.load`.
+        *arguments: as of :meth:`Detector.load`.
 
     Raises:
         TinierYoloError: bad tiles, and as :meth:`Detector.load`.

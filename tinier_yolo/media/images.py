@@ -27,8 +27,6 @@ MAX_PIXELS = 1 << 27
 #: The name of the standard input.
 STANDARD_INPUT = "-"
 _JPEG_END = b"\xff\xd9"
-#: Bytes that decode to anything but what libjpeg makes up for missing pixels: without 0xFF, zeros or ones in a row.
-_FILLER = bytes(np.random.default_rng(0).integers(1, 255, 4096, dtype=np.uint8))
 
 
 def read_image(path: PathLike, *, upright: bool = True) -> NDArray[np.uint8]:
@@ -99,7 +97,9 @@ def _decode(data: bytes, flags: int, path: PathLike) -> NDArray[np.uint8] | None
 def _decode_without_end(data: bytes, flags: int, path: PathLike) -> NDArray[np.uint8] | None:
     # Are pixels missing, or the end alone? What follows the last pixel is skipped by the decoder; where pixels are
     # missing it would be taken for them.
-    bgr, other = (_decode(data.rstrip(b"\xff") + filler + _JPEG_END, flags, path) for filler in (b"", _FILLER))
+    # The filler decodes to anything but what libjpeg makes up for missing pixels: without 0xFF, zeros or ones in a row.
+    filler = bytes(np.random.default_rng(0).integers(1, 255, 4096, dtype=np.uint8))
+    bgr, other = (_decode(data.rstrip(b"\xff") + end + _JPEG_END, flags, path) for end in (b"", filler))
     if bgr is None or other is None or not np.array_equal(bgr, other):
         found = f"the end of the file after {len(data)} bytes"
         raise MediaError("a truncated JPEG: pixels are missing", path=path, found=found)

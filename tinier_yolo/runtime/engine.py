@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tinier_yolo.errors import UsageError
 from tinier_yolo.ifq.load import AnyProgram
 from tinier_yolo.ifq.program import Program
+from tinier_yolo.runtime.checks import checked_image
 from tinier_yolo.runtime.plan import PackedProgram, Plan
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Engine:
         Raises:
             UsageError: the image is of another type or shape.
         """
-        image = self._checked(image)
+        image = checked_image(image, self.program.network.input.channels)
         return self._run(self.plan(*image.shape[:2]), image)
 
     def run_maps(self, image: Bytes) -> tuple[list[NDArray[np.integer]], Int32]:
@@ -64,7 +65,7 @@ class Engine:
 
         Levels are uint8, the numbers of a fixed-point program int16.
         """
-        image = self._checked(image)
+        image = checked_image(image, self.program.network.input.channels)
         plan = self.plan(*image.shape[:2])
         output = self._run(plan, image)
         return [packed.levels() for packed in plan.maps], output
@@ -91,17 +92,6 @@ class Engine:
 
             threads = set_threads(threads)  # Numba keeps the number for each calling thread.
         return plan.run(image, threads)
-
-    def _checked(self, image: Bytes) -> Bytes:
-        channels = self.program.network.input.channels
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels:
-            raise UsageError(
-                "not an image for this network",
-                expected=f"uint8 (height, width, {channels})",
-                found=f"{image.dtype} {image.shape}",
-            )
-        # The kernels are compiled for one kind of array: contiguous, and not marked as read-only.
-        return np.require(image, requirements=("C", "W"))
 
 
 def _pack(program: AnyProgram) -> PackedProgram | PackedFixedPointProgram:

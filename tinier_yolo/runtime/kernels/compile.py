@@ -107,6 +107,11 @@ def _writable(folder: Path) -> bool:
     return True
 
 
+def compiler() -> str:
+    """What has compiled: kernels of another version of Numba or Python are not those of this one."""
+    return f"numba {numba.__version__}, {sys.version}"
+
+
 def sources() -> list[Path]:
     """What is compiled: kernels and vectors of every family and of training, what they share, how they are compiled.
 

@@ -20,8 +20,11 @@ from tinier_yolo.runtime.maps import MapLayout, PackedMap
 class Family(Protocol):
     """A family of kernels: the module ``layer`` of its folder."""
 
+    def fits(self, layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
+        """Whether it can run a layer from the one map into the other."""
+
     def takes(self, layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
-        """Whether it can run a layer from the one map into the other, and pays on this machine."""
+        """Whether it can, and pays on this machine."""
 
     def pack(self, layer: QuantizedLayer) -> Any:
         """The layer as its kernels take it, made once for maps of every size."""
@@ -46,7 +49,7 @@ class PackedLayer:
         family = next(f for f in FAMILIES if f.takes(self.layer, read.layout, write.layout))
         if family not in self._packed:
             self._packed[family] = family.pack(self.layer)
-        return _from_image(family.steps(self._packed[family], read, write), read)
+        return with_image(family.steps(self._packed[family], read, write), read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,9 @@ class PackedOutputLayer:
     def steps(self, read: PackedMap) -> tuple[NDArray[np.int32], list[Step]]:
         """The result, int32 [cell][filter] with more of both than there are, and what makes it of the last map."""
         result, step = popcount.output_step(self.packed, read)
-        return result, _from_image([step], read)
+        return result, with_image([step], read)
 
 
-def _from_image(steps: list[Step], read: PackedMap) -> list[Step]:
+def with_image(steps: list[Step], read: PackedMap) -> list[Step]:
+    """The steps, after one that makes their map of the image, where they read that and not the image itself."""
     return [image.pack_step(read), *steps] if read.layout.is_image and not steps[0].takes_image else steps

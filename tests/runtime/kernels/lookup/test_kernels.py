@@ -44,7 +44,7 @@ print(BITS, sum(step.name.startswith("look up") for step in engine.plan(*image.s
 
 @pytest.fixture
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    force(monkeypatch, lookup, lambda layer, _read, _write: lookup.fits(layer))
+    force(monkeypatch, lookup, lookup.fits)
 
 
 @pytest.mark.usefixtures("everywhere")

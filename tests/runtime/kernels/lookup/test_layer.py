@@ -26,8 +26,9 @@ def layer(filters: int, channels: int, bits: int = 2) -> QuantizedLayer:
 
 
 def test_sums_beyond_uint16_are_counted() -> None:
-    assert lookup.fits(layer(65, 400, bits=4))
-    assert not lookup.fits(layer(65, 500, bits=4))
+    maps = MapLayout(Shape(400, 8, 8), 4, 1), MapLayout(Shape(65, 8, 8), 4, 1)
+    assert lookup.fits(layer(65, 400, bits=4), *maps)
+    assert not lookup.fits(layer(65, 500, bits=4), *maps)
 
 
 @settings(max_examples=30, deadline=None)

@@ -34,8 +34,13 @@ class PackedImageLayer:
     filters: Filters
 
 
-def takes(layer: QuantizedLayer, read: MapLayout, _write: MapLayout) -> bool:
-    """Whether the kernel is made for this layer and an image of this shape: if so, it is by far the quickest."""
+def takes(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
+    """Wherever it fits, the kernel is by far the quickest."""
+    return fits(layer, read, write)
+
+
+def fits(layer: QuantizedLayer, read: MapLayout, _write: MapLayout) -> bool:
+    """Whether the kernel is made for this layer and an image of this shape."""
     convolution, pool, image = layer.convolution, layer.pool, read.shape
     return (
         read.is_image

@@ -46,15 +46,15 @@ _TABLE, _TABLE_PLANE = 2.0, 1.15
 _LEVELS, _WORD_LEVELS = 30, 6
 
 
-def fits(layer: BinaryConvolution) -> bool:
+def fits(layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
     """Whether the kernels can run a layer on this machine: its tables fit bytes, and its sums uint16."""
     greatest = (1 << layer.input_bits) - 1
     return 0 < greatest * BITS <= 255 and layer.limit < _MOST
 
 
-def takes(layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
+def takes(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
     """Whether these kernels can run the layer, and should be quicker than those that count bits."""
-    if not fits(layer):
+    if not fits(layer, read, write):
         return False
     filters, channels, size, _ = layer.convolution.weight_shape
     chunks, (pairs, lone) = -(-channels // BITS), divmod(-(-filters // FILTERS), 2)

@@ -45,6 +45,9 @@ def takes(_layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
     return True
 
 
+fits = takes
+
+
 def pack(layer: QuantizedLayer) -> PackedLayer:
     """A layer's weights and thresholds."""
     return PackedLayer(layer, PackedWeights.of(layer), PackedThresholds.of(layer))

@@ -1,0 +1,150 @@
+"""Compilation: other processes compile the kernels of a program while this one goes on without them.
+
+What is compiled is found in the folder of compiled kernels by every process on the machine. Beside it lies a mark
+for each set of kernels that is whole, so that nobody has to load kernels to find out, and, while they are compiled, a
+lock: one process in a machine full of them has it done.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinier_yolo.ifq.program import Program
+from tinier_yolo.runtime.engine import Engine
+from tinier_yolo.runtime.kernels.compile import cache_folder, compiler
+from tinier_yolo.runtime.kernels.vectors import target
+
+#: Processes that share the kernels of a program: it has six, and two of them take half of the time.
+_PROCESSES = 2
+#: Seconds after which a lock is one of a process that was killed.
+_STALE = 180.0
+
+
+class Compilation:
+    """Has the kernels of a program compiled, unless they are, or another process does so.
+
+    Args:
+        program: the program.
+        height: of the images; other sizes may need other kernels.
+        width: see ``height``.
+        threads: whether the kernels on several threads are wanted.
+    """
+
+    def __init__(self, program: Program, height: int, width: int, threads: int) -> None:
+        folder = cache_folder()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._mark = self._lock = None
+        if folder is None or not _is_python():
+            return  # Nothing would be found again, or nobody could do it: this process compiles for itself.
+        name = _digest(_kernels(Engine(program, threads), height, width, threads))
+        self._mark, self._lock = folder / f"whole-{name}", folder / f"lock-{name}"
+        if not self._mark.exists() and self._locked():
+            self._start(program.to_bytes(), [str(number) for number in (height, width, threads)])
+
+    def is_done(self) -> bool:
+        """Whether to go on with the kernels: they are compiled, or have to be compiled here."""
+        if self._mark is None or self._mark.exists():
+            return True
+        if not self._processes:  # another one has them compiled
+            return not _is_fresh(self._lock)
+        codes = [process.poll() for process in self._processes]
+        if None in codes:
+            return False
+        if not any(codes):
+            with suppress(OSError):
+                self._mark.touch()
+        self._end()
+        return True
+
+    def _locked(self) -> bool:
+        assert self._lock is not None, "there is a folder"
+        if not _is_fresh(self._lock):
+            with suppress(OSError):
+                self._lock.unlink()
+        try:
+            self._lock.touch(exist_ok=False)
+        except OSError:
+            return False
+        return True
+
+    def _start(self, program: bytes, size: list[str]) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        atexit.register(self._end)
+        for part in range(_PROCESSES):
+            command = [sys.executable, "-m", "tinier_yolo.runtime.background", str(part), *size]
+            # Nothing of theirs is shown: a kernel that does not compile fails again in this process.
+            process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            self._processes.append(process)
+            assert process.stdin is not None, "it is a pipe"
+            with suppress(BrokenPipeError), process.stdin as pipe:
+                pipe.write(program)
+
+    def _end(self) -> None:
+        # What a process has compiled so far is kept.
+        atexit.unregister(self._end)
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        if self._lock is not None and self._processes:
+            with suppress(OSError):
+                self._lock.unlink()
+
+
+def _is_fresh(lock: Path | None) -> bool:
+    try:
+        return lock is not None and time.time() - lock.stat().st_mtime < _STALE
+    except OSError:
+        return False
+
+
+def _is_python() -> bool:
+    """Whether the program that runs this one is Python itself, and not one that Python is built into."""
+    return "python" in Path(sys.executable or "").name.lower() and not getattr(sys, "frozen", False)
+
+
+def _kernels(engine: Engine, height: int, width: int, threads: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """The kernels for images of this size by their names, each with arguments for nothing to do."""
+    image, kernels = np.zeros((height, width, engine.program.network.input.channels), np.uint8), {}
+    for step in engine.plan(height, width).steps:
+        arguments = (image, *step.arguments) if step.takes_image else step.arguments
+        if threads > 1:
+            kernels[_name(step.parallel)] = (step.parallel, (threads, 0, *arguments))
+        else:
+            kernels[_name(step.kernel)] = (step.kernel, (*arguments, 0, 0))
+    return kernels
+
+
+def _name(kernel: Any) -> str:
+    return f"{kernel.py_func.__module__}.{kernel.py_func.__qualname__}"
+
+
+def _digest(names: Any) -> str:
+    about = [*sorted(names), compiler(), *target()]
+    return hashlib.sha256("\n".join(about).encode()).hexdigest()[:16]
+
+
+def main(arguments: list[str]) -> None:
+    """Compile a share of the kernels of the program that stands on stdin: ``PART HEIGHT WIDTH THREADS``."""
+    part, height, width, threads = map(int, arguments)
+    if hasattr(os, "nice"):
+        os.nice(5)  # The pictures go first.
+    engine = Engine(Program.from_bytes(sys.stdin.buffer.read()), threads)
+    # In the order of the layers: the first ones' kernels take about as long as the last ones'.
+    for kernel, nothing in list(_kernels(engine, height, width, threads).values())[part::_PROCESSES]:
+        kernel(*nothing)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
