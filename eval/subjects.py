@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.bulk.local import FaceDetector
-from tinier_yolo.defaults import EVALUATION_THRESH, NETWORK_SIZE, NMS
+from tinier_yolo.defaults import EVALUATION_THRESH, MANY_PICTURES, NETWORK_SIZE, NMS
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.detection.tiles import TiledDetector, load
@@ -66,9 +66,9 @@ def own_detector(
     """
 
     def make() -> FaceDetector:
-        return _faces_of(load(tiles, model, cfg, size, 1, class_names))
+        return _faces_of(load(tiles, model, cfg, size, 1, class_names, MANY_PICTURES))
 
-    first = load(tiles, model, cfg, size, 1, class_names)
+    first = load(tiles, model, cfg, size, 1, class_names, MANY_PICTURES)
     details = {"detector": "tinier-yolo", **model_details(model), "network_size": list(first.size), **_thresholds(how)}
     if tiles:
         details["tiles"] = list(tiles)

@@ -10,3 +10,5 @@ EVALUATION_THRESH = 0.01
 FRACTION_BITS = 14
 #: Width and height of a network's input where no network says them.
 NETWORK_SIZE = 416
+#: Pictures of a run that are many, but that nobody has counted: worth the compiled kernels from the second one on.
+MANY_PICTURES = 1 << 30

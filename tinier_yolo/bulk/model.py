@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from tinier_yolo.defaults import MANY_PICTURES
 from tinier_yolo.detection.detector import Detector, Size
 from tinier_yolo.detection.tiles import TiledDetector, load
 from tinier_yolo.errors import UsageError
@@ -40,7 +41,7 @@ class ModelFiles:
         Raises:
             TinierYoloError: see ``Detector.load``.
         """
-        return load(self.tiles, self.path, self.cfg, self.size, self.threads, self.class_names)
+        return load(self.tiles, self.path, self.cfg, self.size, self.threads, self.class_names, MANY_PICTURES)
 
     def content(self) -> ModelContent:
         """The same with the files' bytes.
