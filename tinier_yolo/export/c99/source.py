@@ -107,7 +107,7 @@ def _defines(program: Program) -> str:
         f"#define WIDE_SUMS {int(_wide(program))}    /* whether a D may need more than 16 bits */\n"
         f"#define TABLE_WORDS {packing.table_words(program)}\n"
         f"#if VECTORS\n#define ZEROS {vectors.zeros(program)}\n"
-        f"#define SCRATCH_BYTES ({vectors.image_tables(program)} * LANES)\n#else\n"
+        f"#define SCRATCH_BYTES 0\n#else\n"
         f"#define SCRATCH_BYTES (TABLE_WORDS * CELLS + {_most_filters(program)} * sizeof(sums_of))\n#endif"
     )
 
@@ -126,7 +126,7 @@ def _largest_arena(program: Program, name: str, target: str) -> str:
     portable = _arena(program, f"{words} * (size_t){name.upper()}_CELLS", False)
     if target != "simd" or not vectors.fits(program):
         return portable
-    simd = _arena(program, f"{vectors.image_tables(program) * vectors.LANES}", True)
+    simd = _arena(program, "0", True)
     return f"({portable} > {simd} ? {portable} : {simd})"
 
 
@@ -139,6 +139,9 @@ def _arena(program: Program, scratch: str, simd: bool) -> str:
         lines = _lines(convolution.input.channels, layer.input_bits) if number else convolution.input.channels
         columns = f"({width} + {2 * convolution.padding})" if convolution.padding else width
         term = f"{convolution.size * lines} * (size_t){columns}"
+        if simd and number == 0:
+            pitch = f"(({columns} + {vectors.LANES - 1}) / {vectors.LANES // 2} * {vectors.LANES // 2})"
+            term = f"{vectors.image_row_bytes(layer) * (convolution.size + 1) + lines} * (size_t){pitch}"
         convolved = _windows(width, convolution.size, convolution.stride, 2 * convolution.padding)
         width = _output_side(layer, width)
         if isinstance(layer, QuantizedLayer):

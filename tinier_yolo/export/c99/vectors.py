@@ -16,20 +16,17 @@ LANES = 32
 _BLOCK = 32
 #: Channels of the image that a table is for.
 _IMAGE_GROUP = 3
-#: Tables of the first layer that fit on a small machine.
-_MOST_TABLES = 256
 
 
 def fits(program: Program) -> bool:
     """Whether the vector form can run it: every D is a positive int16. Others are exported in the portable form."""
     layers = (*program.layers, program.output)
-    return all(layer.limit + 1 < NARROW for layer in layers) and image_tables(program) <= 8 * _MOST_TABLES
+    return all(layer.limit + 1 < NARROW for layer in layers)
 
 
-def image_tables(program: Program) -> int:
-    """Vectors of the first layer's tables: 8 for each tap and three channels."""
-    convolution = (*program.layers, program.output)[0].convolution
-    return 8 * convolution.size**2 * -(-convolution.input.channels // _IMAGE_GROUP)
+def image_row_bytes(layer: AnyLayer) -> int:
+    """Bytes that the first layer keeps of a column: 8 numbers of 16 bits for three channels."""
+    return 8 * 2 * -(-layer.convolution.input.channels // _IMAGE_GROUP)
 
 
 def zeros(program: Program) -> int:

@@ -5,6 +5,27 @@
  * before a flip turns them round.
  */
 
+/* The image has a plane for each channel. */
+static uint32_t ring_row_bytes(const layer *l, int i, int32_t width) {
+    const uint32_t columns = (uint32_t)(width + 2 * l->padding);
+    return columns * (uint32_t)(i == 0 ? NETWORK_CHANNELS : lines_of(l->channels, l->in_bits));
+}
+
+static size_t ring_bytes(const layer *l, int i, int32_t width) {
+    return (size_t)ring_row_bytes(l, i, width) * (size_t)l->size;
+}
+
+static void clear_ring(stream *s, int i) {
+    memset(at(s, s->stages[i].ring), 0, ring_bytes(&layers[i], i, s->stages[i].width));
+}
+
+static void take_row(stream *s, const uint8_t *row) {
+    const stage *g = &s->stages[0];
+    const int32_t width = g->width, pitch = width + 2 * layers[0].padding;
+    uint8_t *to = (uint8_t *)at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row) + layers[0].padding;
+    split_row(row, to, pitch, width);
+}
+
 static int32_t rows_kept(const layer *l) {
     return open_rows(l);
 }

@@ -5,14 +5,33 @@
  *
  * Lanes are filters: the byte of a map that holds a group of channels chooses a table of 16 bytes, what the group gives
  * to D for each four bits of weights, and the weights of LANES filters look up in it. Bytes are widened before they
- * overflow. In the first layer lanes are cells, and a table has a vector for each three bits of weights.
+ * overflow. In the first layer lanes are cells, and what three channels of a pixel give to D for each of their eight
+ * weights is made once for all windows that the pixel is in.
  *
  * Maps: a row is columns, one behind the other, the padding's too; a column is a byte for each group of four channels in
- * two bits each, or, for levels of 3 and 4 bits, of two channels in four bits each. Rows of the image are planes. Behind
- * the rows of pooling windows, which are pooled down the columns only, there is the row at work.
+ * two bits each, or, for levels of 3 and 4 bits, of two channels in four bits each. A row of the image is what it gives,
+ * in the order (group of channels, weights, column), 16 bits each; one of zeros stands behind them, and behind that the
+ * pixels of one row as planes. Behind the rows of pooling windows, which are pooled down the columns only, there is the
+ * row at work.
  */
 #define BLOCK 32 /* filters of a block of weights */
 #define HALF (LANES / 2)
+#define IMAGE_GROUPS ((NETWORK_CHANNELS + 2) / 3)
+
+/* Columns of a row of the image, filled up so that a vector may begin in each of them. */
+static int32_t image_pitch(const layer *l, int32_t width) {
+    return (width + 2 * l->padding + 2 * HALF - 1) / HALF * HALF;
+}
+
+static uint32_t ring_row_bytes(const layer *l, int i, int32_t width) {
+    return (uint32_t)(i == 0 ? image_pitch(l, width) * IMAGE_GROUPS * 8 * 2
+                             : (width + 2 * l->padding) * lines_of(l->channels, l->in_bits));
+}
+
+static size_t ring_bytes(const layer *l, int i, int32_t width) {
+    const size_t planes = i == 0 ? (size_t)image_pitch(l, width) * NETWORK_CHANNELS : 0;
+    return (size_t)ring_row_bytes(l, i, width) * (size_t)(l->size + (i == 0)) + planes;
+}
 
 /* Those of pooling windows, and the row at work. */
 static int32_t rows_kept(const layer *l) {
@@ -35,8 +54,8 @@ static const uint8_t zeros[ZEROS];
 /* The row of a ring that holds row y of the input map; zeros where that is padding. */
 static const uint8_t *ring_row(stream *s, int i, int32_t y) {
     const stage *g = &s->stages[i];
-    return y < 0 || y >= g->height ? zeros
-                                   : (const uint8_t *)at(s, g->ring + (uint32_t)(y % layers[i].size) * g->ring_row);
+    const int32_t size = layers[i].size, row = y < 0 || y >= g->height ? size : y % size;
+    return row == size && i != 0 ? zeros : (const uint8_t *)at(s, g->ring + (uint32_t)row * g->ring_row);
 }
 
 /* The levels of HALF filters or cells from their D, in 16 bits each. */
@@ -53,64 +72,128 @@ INLINE vec levels_of(vec d, const vec *limits, int32_t n) {
     return V_SUB16(V_SET16(0), passed);
 }
 
-/* The first layer's tables: for each tap and three channels what they give to D of HALF cells, for 3 bits of weights. */
-INLINE void fill_image(uint8_t *table, const uint8_t *pixels, int32_t pitch, int32_t channels) {
+/* What HALF columns of up to three channels give to D for each of their weights. */
+INLINE void fill_image(uint8_t *table, size_t pitch, const uint8_t *pixels, int32_t channels) {
     const vec top = V_SET16(255), none = V_SET16(0);
     const vec v0 = V_BYTES(pixels), v1 = channels > 1 ? V_BYTES(pixels + pitch) : none;
     const vec v2 = channels > 2 ? V_BYTES(pixels + 2 * pitch) : none;
     const vec n0 = V_XOR(v0, top), n1 = V_XOR(v1, top), n2 = V_XOR(v2, top);
     const vec both = V_ADD16(v0, v1), first = V_ADD16(n0, v1), second = V_ADD16(v0, n1), neither = V_ADD16(n0, n1);
     V_STORE(table, V_ADD16(both, v2));
-    V_STORE(table + LANES, V_ADD16(first, v2));
-    V_STORE(table + 2 * LANES, V_ADD16(second, v2));
-    V_STORE(table + 3 * LANES, V_ADD16(neither, v2));
-    V_STORE(table + 4 * LANES, V_ADD16(both, n2));
-    V_STORE(table + 5 * LANES, V_ADD16(first, n2));
-    V_STORE(table + 6 * LANES, V_ADD16(second, n2));
-    V_STORE(table + 7 * LANES, V_ADD16(neither, n2));
+    V_STORE(table + 2 * pitch, V_ADD16(first, v2));
+    V_STORE(table + 4 * pitch, V_ADD16(second, v2));
+    V_STORE(table + 6 * pitch, V_ADD16(neither, v2));
+    V_STORE(table + 8 * pitch, V_ADD16(both, n2));
+    V_STORE(table + 10 * pitch, V_ADD16(first, n2));
+    V_STORE(table + 12 * pitch, V_ADD16(second, n2));
+    V_STORE(table + 14 * pitch, V_ADD16(neither, n2));
 }
 
-/* The tables of the cells from column x on; returns how many there are. */
-static int32_t fill_images(const stage *g, const uint8_t *const *rows, int32_t x, uint8_t *tables) {
+static uint8_t *image_planes(stream *s) {
+    const stage *g = &s->stages[0];
+    return at(s, g->ring + (uint32_t)(layers[0].size + 1) * g->ring_row);
+}
+
+/* The row of the image that stands in the planes into a row of the ring. */
+static void fill_row(stream *s, int32_t row) {
+    const stage *g = &s->stages[0];
+    const size_t pitch = (size_t)image_pitch(&layers[0], g->width);
+    const uint8_t *planes = image_planes(s);
+    uint8_t *table = at(s, g->ring + (uint32_t)row * g->ring_row);
+    int32_t channel;
+    size_t x;
+    for (channel = 0; channel < NETWORK_CHANNELS; channel += 3, planes += 3 * pitch, table += 16 * pitch) {
+        for (x = 0; x < pitch; x += HALF) {
+            fill_image(table + 2 * x, pitch, planes + x, NETWORK_CHANNELS - channel);
+        }
+    }
+}
+
+static void take_row(stream *s, const uint8_t *row) {
+    const stage *g = &s->stages[0];
+    split_row(row, image_planes(s) + layers[0].padding, image_pitch(&layers[0], g->width), g->width);
+    fill_row(s, g->received % layers[0].size);
+}
+
+static void clear_ring(stream *s, int i) {
+    memset(at(s, s->stages[i].ring), 0, ring_bytes(&layers[i], i, s->stages[i].width));
+    if (i == 0) {
+        fill_row(s, layers[0].size);
+    }
+}
+
+/* `count` 16-bit numbers, `stride` apart. */
+INLINE vec pick(const uint8_t *from, int32_t stride, int32_t count) {
+    if (stride != 1) {
+        uint16_t picked[HALF] = {0};
+        int32_t c;
+        for (c = 0; c < count; c++) {
+            memcpy(&picked[c], from + 2 * c * stride, 2);
+        }
+        return V_LOAD((const uint8_t *)picked);
+    }
+    return V_LOAD(from);
+}
+
+/* What three neighbouring cells of a window give to D. */
+INLINE vec three_of(const uint8_t *from, size_t pitch, const uint8_t *w) {
+    const vec first = V_LOAD(from + 2 * pitch * w[0]), second = V_LOAD(from + 2 * pitch * w[1] + 2);
+    return V_ADD16(V_ADD16(first, second), V_LOAD(from + 2 * pitch * w[2] + 4));
+}
+
+/* D of a filter for HALF cells of the first layer; `start` is the place of the first one in a row. */
+INLINE vec image_sum(const uint8_t *const *rows, const uint8_t *w, size_t start, size_t pitch, int32_t count) {
     const layer *l = &layers[0];
-    const int32_t pitch = g->width + 2 * l->padding, count = smaller(HALF, g->columns);
-    const int copied = l->stride != 1 || count < HALF; /* where no vector of the row holds the cells */
-    uint8_t copies[3 * HALF] = {0};
-    int32_t row, column, channel, c, cell, n = 0;
+    vec d = V_SET16(0);
+    int32_t row, column, group;
     for (row = 0; row < l->size; row++) {
-        for (column = 0; column < l->size; column++) {
-            for (channel = 0; channel < NETWORK_CHANNELS; channel += 3, n++) {
-                const int32_t here = smaller(3, NETWORK_CHANNELS - channel);
-                const uint8_t *pixels = rows[row] + channel * pitch + x * l->stride + column;
-                if (rows[row] == zeros) {
-                    fill_image(tables + n * 8 * LANES, zeros, 0, here);
-                } else if (!copied) {
-                    fill_image(tables + n * 8 * LANES, pixels, pitch, here);
-                } else {
-                    for (c = 0; c < here; c++) {
-                        for (cell = 0; cell < count; cell++) {
-                            copies[c * HALF + cell] = pixels[c * pitch + cell * l->stride];
-                        }
-                    }
-                    fill_image(tables + n * 8 * LANES, copies, HALF, here);
-                }
+        const uint8_t *from = rows[row] + 2 * start;
+        column = 0;
+        if (l->stride == 1 && IMAGE_GROUPS == 1) {
+            for (; column + 3 <= l->size; column += 3, from += 6, w += 3) {
+                d = V_ADD16(d, three_of(from, pitch, w));
+            }
+        }
+        for (; column < l->size; column++, from += 2) {
+            for (group = 0; group < IMAGE_GROUPS; group++, w++) {
+                d = V_ADD16(d, pick(from + 2 * pitch * ((size_t)group * 8 + *w), l->stride, count));
             }
         }
     }
-    return n;
+    return d;
 }
 
-/* D of a filter for HALF cells of the first layer. */
-INLINE vec image_sum(const uint8_t *tables, const uint8_t *w, int32_t n) {
-    vec d = V_SET16(0);
-    for (; n >= 3; n -= 3, w += 3, tables += 24 * LANES) {
-        const vec first = V_ADD16(d, V_LOAD(tables + LANES * (size_t)w[0]));
-        d = V_ADD16(first, V_ADD16(V_LOAD(tables + LANES * (8 + (size_t)w[1])), V_LOAD(tables + LANES * (16 + (size_t)w[2]))));
+/* Bytes of a line of HALF cells, in 16 bits each, and those of the next line if there is one. */
+static void store_lines(uint8_t *to, int32_t lines, int32_t count, int both, vec bytes) {
+    uint16_t cells[HALF];
+    int32_t c;
+    if (both && lines == 2 && count == HALF) {
+        V_STORE(to, bytes);
+        return;
     }
-    for (; n > 0; n--, w++, tables += 8 * LANES) {
-        d = V_ADD16(d, V_LOAD(tables + LANES * (size_t)w[0]));
+    V_STORE((uint8_t *)cells, bytes);
+    for (c = 0; c < count; c++, to += lines) {
+        to[0] = (uint8_t)cells[c];
+        if (both) {
+            to[1] = (uint8_t)(cells[c] >> 8);
+        }
     }
-    return d;
+}
+
+/* The levels of a filter of HALF cells. */
+INLINE vec image_levels(int32_t f, vec d) {
+    const layer *l = &layers[0];
+    const int32_t n = (1 << l->bits) - 1;
+    const uint16_t *of = l->narrow + f * n;
+    vec limits[15];
+    int32_t i;
+    limits[0] = V_SET16(of[0]);
+    limits[1] = V_SET16(of[n > 1]);
+    limits[2] = V_SET16(of[n > 2 ? 2 : 0]);
+    for (i = 3; i < n; i++) {
+        limits[i] = V_SET16(of[i]);
+    }
+    return levels_of(d, limits, n);
 }
 
 /* What is made of D of one filter and HALF cells: values of the output map. */
@@ -130,36 +213,29 @@ static void write_cells(stream *s, int i, int32_t f, int32_t x, int32_t count, v
 static void convolve_image(stream *s, const uint8_t *const *rows) {
     const layer *l = &layers[0];
     const stage *g = &s->stages[0];
-    const int32_t n = (1 << l->bits) - 1, lines = lines_of(l->filters, l->bits), a_byte = levels_in_a_byte(l->bits);
-    const int32_t count = smaller(HALF, g->columns);
-    uint8_t *tables = at(s, s->scratch);
-    int32_t x = 0, f, c, line, i;
+    const int32_t lines = lines_of(l->filters, l->bits), a_byte = levels_in_a_byte(l->bits);
+    const int32_t count = smaller(HALF, g->columns), taps = l->size * l->size * IMAGE_GROUPS;
+    const size_t pitch = (size_t)image_pitch(l, g->width);
+    int32_t x = 0, f, line;
     for (;;) {
-        const int32_t taps = fill_images(g, rows, x, tables);
-        if (l->bits == 0) {
-            for (f = 0; f < l->filters; f++) {
-                write_cells(s, 0, f, x, count, image_sum(tables, l->weights + f * taps, taps));
-            }
+        const size_t start = (size_t)(x * l->stride);
+        vec bytes = V_SET16(0), before = V_SET16(0);
+        for (f = 0; f < l->filters && l->bits == 0; f++) {
+            write_cells(s, 0, f, x, count, image_sum(rows, l->weights + f * taps, start, pitch, count));
         }
         for (line = 0; line < lines && l->bits != 0; line++) {
-            vec bytes = V_SET16(0), limits[15];
-            uint16_t cells[HALF];
-            uint8_t *to = open_row(s, 0, -1) + x * lines + line;
+            bytes = V_SET16(0);
             for (f = smaller((line + 1) * a_byte, l->filters) - 1; f >= line * a_byte; f--) {
-                const uint16_t *of = l->narrow + f * n;
-                limits[0] = V_SET16(of[0]);
-                limits[1] = V_SET16(of[n > 1]);
-                limits[2] = V_SET16(of[n > 2 ? 2 : 0]);
-                for (i = 3; i < n; i++) {
-                    limits[i] = V_SET16(of[i]);
-                }
                 bytes = a_byte == 4 ? V_LEFT16(bytes, 2) : V_LEFT16(bytes, 4);
-                bytes = V_OR(bytes, levels_of(image_sum(tables, l->weights + f * taps, taps), limits, n));
+                bytes = V_OR(bytes, image_levels(f, image_sum(rows, l->weights + f * taps, start, pitch, count)));
             }
-            V_STORE((uint8_t *)cells, bytes);
-            for (c = 0; c < count; c++, to += lines) {
-                *to = (uint8_t)cells[c];
+            if (line % 2 == 1) {
+                bytes = V_OR(before, V_LEFT16(bytes, 8));
+                store_lines(open_row(s, 0, -1) + x * lines + line - 1, lines, count, 1, bytes);
+            } else if (line + 1 == lines) {
+                store_lines(open_row(s, 0, -1) + x * lines + line, lines, count, 0, bytes);
             }
+            before = bytes;
         }
         if (x + count == g->columns) {
             return;
@@ -434,12 +510,33 @@ static void convolve_row(stream *s, int i) {
     }
 }
 
+/* Windows of two columns, side by side, of `lines` bytes each, as long as a whole word of them is there; returns how many. */
+INLINE int32_t pool_words(const layer *l, int32_t pairs, const uint8_t *from, uint8_t *to, size_t lines) {
+    const int32_t in_a_word = (int32_t)(sizeof(word) / (2 * lines));
+    word flip = 0;
+    int32_t x, i;
+    memcpy(&flip, l->flips, lines);
+    for (x = 0; in_a_word != 0 && x + in_a_word <= pairs; x += in_a_word, from += sizeof(word)) {
+        word best;
+        memcpy(&best, from, sizeof best);
+        best = larger_levels(l->bits, best, best >> (8 * lines % (8 * sizeof(word))));
+        for (i = 0; i < in_a_word; i++, to += lines) {
+            const word one = (best >> (16 * lines * (size_t)i)) ^ flip;
+            memcpy(to, &one, lines);
+        }
+    }
+    return x;
+}
+
 /* `step` bytes, 1, 2, 4 or 8 where a word has so many, of each column of the pooled row, with their flips. */
 INLINE void pool_across(const layer *l, const stage *g, const uint8_t *from, uint8_t *to, size_t step) {
     const int32_t lines = lines_of(l->filters, l->bits);
-    int32_t x, line;
+    int32_t x = 0, line;
     size_t column;
-    for (x = 0; x < g->out_width; x++, to += lines) {
+    if (lines == (int32_t)step && l->pool_size == 2 && l->pool_stride == 2 && l->pool_padding < 2) {
+        x = pool_words(l, g->columns / 2, from, to, step);
+    }
+    for (to += x * lines; x < g->out_width; x++, to += lines) {
         const int32_t left = x * l->pool_stride - l->pool_padding / 2;
         const size_t first = (size_t)(left < 0 ? 0 : left), last = (size_t)smaller(left + l->pool_size, g->columns);
         for (line = 0; line < lines; line += (int32_t)step) {

@@ -63,33 +63,11 @@ static void *at(stream *s, uint32_t offset) {
     return (uint8_t *)(void *)s + offset;
 }
 
-/* Of a row of a map with its padding; the image has a plane for each channel. */
-static uint32_t ring_row_bytes(const layer *l, int i, int32_t width) {
-    const uint32_t columns = (uint32_t)(width + 2 * l->padding);
-    return columns * (uint32_t)(i == 0 ? NETWORK_CHANNELS : lines_of(l->channels, l->in_bits));
-}
-
-/* A row of the image into its ring. */
-static void take_row(stream *s, const uint8_t *row) {
-    const stage *g = &s->stages[0];
-    const int32_t pitch = g->width + 2 * layers[0].padding;
-    uint8_t *to = (uint8_t *)at(s, g->ring + (uint32_t)(g->received % layers[0].size) * g->ring_row) + layers[0].padding;
-    int32_t x;
-    for (x = 0; x < g->width; x++, row += NETWORK_CHANNELS, to++) {
-#if NETWORK_CHANNELS == 3
-        to[0] = row[0];
-        to[pitch] = row[1];
-        to[2 * pitch] = row[2];
-#else
-        int32_t c;
-        for (c = 0; c < NETWORK_CHANNELS; c++) {
-            to[c * pitch] = row[c];
-        }
-#endif
-    }
-}
-
 /* What the form of the maps decides, below. */
+static uint32_t ring_row_bytes(const layer *l, int i, int32_t width); /* of a row of a map with its padding */
+static size_t ring_bytes(const layer *l, int i, int32_t width);       /* of all that a layer keeps of its input */
+static void clear_ring(stream *s, int i);
+static void take_row(stream *s, const uint8_t *row); /* of the image, into its ring */
 static int32_t rows_kept(const layer *l); /* behind one another */
 static uint32_t open_row_bytes(const layer *l, int32_t columns, int32_t out_width);
 static void convolve_row(stream *s, int i);
@@ -120,7 +98,7 @@ static size_t lay_out(stream *s, int32_t width, int32_t height) {
         g.last_row = -1;
         g.ring = (uint32_t)end;
         g.ring_row = ring_row_bytes(l, i, width);
-        end += (size_t)g.ring_row * (size_t)l->size;
+        end += ring_bytes(l, i, width);
         g.open = (uint32_t)end;
         g.open_row = rows_kept(l) == 0 ? 0 : open_row_bytes(l, g.columns, g.out_width);
         end += (size_t)g.open_row * (size_t)rows_kept(l);
@@ -189,7 +167,7 @@ int network_begin(void *arena, size_t arena_bytes, int32_t width, int32_t height
     (void)lay_out(s, width, height);
     s->output.pointer = output;
     for (i = 0; i < NETWORK_LAYERS; i++) {
-        memset(at(s, s->stages[i].ring), 0, (size_t)s->stages[i].ring_row * (size_t)layers[i].size);
+        clear_ring(s, i);
     }
     s->magic = MAGIC;
     return NETWORK_OK;

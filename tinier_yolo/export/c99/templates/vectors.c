@@ -92,6 +92,13 @@ static inline void store_firsts(uint8_t *to, vec v) {
     const uint32_t bytes = vget_lane_u32(vreinterpret_u32_u8(firsts), 0);
     memcpy(to, &bytes, 4);
 }
+/* 16 pixels of three bytes to three planes. */
+static inline void split_pixels(const uint8_t *pixels, uint8_t *r, uint8_t *g, uint8_t *b) {
+    const uint8x16x3_t split = vld3q_u8(pixels);
+    vst1q_u8(r, split.val[0]);
+    vst1q_u8(g, split.val[1]);
+    vst1q_u8(b, split.val[2]);
+}
 #elif defined(__wasm_simd128__)
 #define VECTORS 1
 #define LANES 16
@@ -117,7 +124,40 @@ static inline void store_firsts(uint8_t *to, vec v) {
     const vec firsts = wasm_i8x16_swizzle(v, wasm_i32x4_splat(0x0c080400));
     wasm_v128_store32_lane(to, firsts, 0);
 }
+static inline void split_pixels(const uint8_t *pixels, uint8_t *r, uint8_t *g, uint8_t *b) {
+    const vec p0 = V_LOAD(pixels), p1 = V_LOAD(pixels + 16), p2 = V_LOAD(pixels + 32);
+    const vec places = wasm_i8x16_make(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39, 42, 45);
+    uint8_t *const to[3] = {r, g, b};
+    int c;
+    for (c = 0; c < 3; c++) { /* beyond a vector's end a swizzle gives 0 */
+        const vec from = wasm_i8x16_add(places, wasm_i8x16_splat((int8_t)c));
+        const vec first = wasm_i8x16_swizzle(p0, from);
+        const vec second = wasm_i8x16_swizzle(p1, wasm_i8x16_sub(from, wasm_i8x16_splat(16)));
+        const vec third = wasm_i8x16_swizzle(p2, wasm_i8x16_sub(from, wasm_i8x16_splat(32)));
+        V_STORE(to[c], V_OR(V_OR(first, second), third));
+    }
+}
 #else
 #define VECTORS 0
 #endif
 
+#if defined(__AVX2__) || defined(__SSSE3__)
+/* Bytes of p from these places; 0 for a place that is not in it. */
+static inline __m128i picked(__m128i p, __m128i from) {
+    return _mm_shuffle_epi8(p, _mm_adds_epu8(from, _mm_set1_epi8(0x70)));
+}
+static inline void split_pixels(const uint8_t *pixels, uint8_t *r, uint8_t *g, uint8_t *b) {
+    const __m128i p0 = _mm_loadu_si128((const __m128i *)(const void *)pixels);
+    const __m128i p1 = _mm_loadu_si128((const __m128i *)(const void *)(pixels + 16));
+    const __m128i p2 = _mm_loadu_si128((const __m128i *)(const void *)(pixels + 32));
+    const __m128i places = _mm_setr_epi8(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 33, 36, 39, 42, 45);
+    uint8_t *const to[3] = {r, g, b};
+    int c;
+    for (c = 0; c < 3; c++) {
+        const __m128i from = _mm_add_epi8(places, _mm_set1_epi8((char)c));
+        const __m128i first = picked(p0, from), second = picked(p1, _mm_sub_epi8(from, _mm_set1_epi8(16)));
+        const __m128i third = picked(p2, _mm_sub_epi8(from, _mm_set1_epi8(32)));
+        _mm_storeu_si128((__m128i *)(void *)to[c], _mm_or_si128(_mm_or_si128(first, second), third));
+    }
+}
+#endif

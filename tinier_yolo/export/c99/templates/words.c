@@ -46,6 +46,30 @@ INLINE int32_t lines_of(int32_t channels, int bits) {
     return (channels + 3) / 4 * (bits > 2 ? 2 : 1);
 }
 
+/* Pixels to a plane for each channel, `pitch` bytes apart. */
+static void split_row(const uint8_t *row, uint8_t *to, int32_t pitch, int32_t width) {
+    int32_t x = 0;
+#if NETWORK_CHANNELS == 3
+#if VECTORS
+    for (; x + 16 <= width; x += 16) {
+        split_pixels(row + 3 * x, to + x, to + pitch + x, to + 2 * pitch + x);
+    }
+#endif
+    for (; x < width; x++) {
+        to[x] = row[3 * x];
+        to[pitch + x] = row[3 * x + 1];
+        to[2 * pitch + x] = row[3 * x + 2];
+    }
+#else
+    for (; x < width; x++) {
+        int32_t c;
+        for (c = 0; c < NETWORK_CHANNELS; c++) {
+            to[c * pitch + x] = row[x * NETWORK_CHANNELS + c];
+        }
+    }
+#endif
+}
+
 /* The larger one of each byte; all are below 128. */
 INLINE word larger_bytes(word a, word b) {
     const word is_a = ((a | BYTES << 7) - b) >> 7 & BYTES;
