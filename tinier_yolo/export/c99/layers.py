@@ -26,8 +26,9 @@ class Arrays:
     """One layer, packed.
 
     Attributes:
-        weights: uint32 (filters, words): sign bits in the order (row, column, channel), the channels filled up to
-            whole groups, the lowest bit first.
+        weights: uint32: sign bits in the order (row, column, channel), the channels filled up to whole groups, the
+            lowest bit first; the first two words of every filter, then the next two, ...
+        words: of a filter.
         limits: (filters, 2^k - 1): the level of a filter is how many of them exceed its D; uint16 where they and D
             are below 2^15, else uint32; empty for the last layer.
         base: int32 (filters,): sum = base - D.
@@ -35,6 +36,7 @@ class Arrays:
     """
 
     weights: NDArray[np.uint32]
+    words: int
     limits: NDArray[Any]
     base: NDArray[np.int32]
     flips: NDArray[np.uint8]
@@ -46,13 +48,19 @@ def packed(program: Program) -> Iterator[Arrays]:
     for layer in layers:
         bits = layer.sign_bits.transpose(0, 2, 3, 1)
         grouped = np.pad(bits, [(0, 0)] * 3 + [(0, -bits.shape[3] % GROUP)])
-        yield Arrays(to_words(grouped.reshape(len(bits), -1)), limits(layer), base(layer), flips(layer))
+        words = to_words(grouped.reshape(len(bits), -1))
+        yield Arrays(in_pairs(words), words.shape[1], limits(layer), base(layer), flips(layer))
 
 
 def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
     """(rows, bits) -> uint32 (rows, words), the lowest bit first, filled up with zeros."""
     padded = np.pad(bits, ((0, 0), (0, -bits.shape[1] % _WORD)))
     return np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32)
+
+
+def in_pairs(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """(filters, words) -> (filters * words,): the first two words of every filter, then the next two, ..."""
+    return np.concatenate([words[:, at : at + 2].ravel() for at in range(0, words.shape[1], 2)])
 
 
 def base(layer: QuantizedLayer | OutputLayer) -> NDArray[np.int32]:
@@ -88,8 +96,12 @@ def group(layer: BinaryConvolution) -> int:
 
 
 def table_words(program: Program) -> int:
-    """Words of the tables that are there at once, as portable.c has them: 16 of 16, 8 of 2 * 16 or 8 of 256."""
-    return 8 * 256 if any(group(layer) == 8 for layer in (*program.layers, program.output)) else 16 * 16
+    """Words of the tables that are there at once, as portable.c has them: 16 of 16, 8 of 256, or a row of the image's."""
+    layers = (*program.layers, program.output)
+    convolution = layers[0].convolution
+    channels = convolution.input.channels
+    row = (convolution.size + convolution.stride) * -(-channels // GROUP) * (16 if channels > 3 else 8)
+    return max(8 * 256 if any(group(layer) == 8 for layer in layers) else 16 * 16, row)
 
 
 def pool_numbers(layer: QuantizedLayer | OutputLayer) -> tuple[int, int, int]:

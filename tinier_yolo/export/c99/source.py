@@ -182,7 +182,7 @@ def _constants(layer: AnyLayer, packed: Arrays, number: int, simd: bool) -> tupl
         layer.input_bits,
         bits,
         packing.group(layer),
-        packed.weights.shape[1],
+        packed.words,
     )
     extra = (
         f" FOR_VECTORS({vectors.chunk(layer)}, {f'tables_{layer.input_bits}' if number else 'NULL'})" if simd else ""

@@ -8,7 +8,7 @@
 typedef uint8_t weight_bits; /* as simd.c reads them */
 #define FOR_VECTORS(chunk, tables) , chunk, tables
 #else
-typedef uint32_t weight_bits; /* a filter's in the order (row, column, channel), the lowest bit first */
+typedef uint32_t weight_bits; /* two words of each filter, then the next two, ...; the lowest bit first */
 #define FOR_VECTORS(chunk, tables)
 #endif
 

@@ -65,6 +65,20 @@ INLINE word load(const uint8_t *from, int32_t step, int32_t count) {
     return bytes;
 }
 
+/* Bytes of the even cells, at from, from + 2 step, ..., as far as `left` columns go: 16 bits each. */
+INLINE word load_even(const uint8_t *from, int32_t step, int32_t left, int whole) {
+    word fields = 0;
+    int32_t c;
+    if (whole) { /* the last byte, an odd cell's, may lie behind the row: there is more of the arena */
+        memcpy(&fields, from, CELLS);
+        return fields & EVEN;
+    }
+    for (c = 0; c < CELLS / 2 && 2 * c * step < left; c++) {
+        fields |= (word)from[2 * c * step] << (16 * c);
+    }
+    return fields;
+}
+
 static void store(uint8_t *to, word bytes, int32_t count) {
     int32_t c;
 #if LITTLE_ENDIAN_BYTES
@@ -132,21 +146,20 @@ static int in_pairs(const layer *l, const stage *g, int32_t x, int32_t count) {
     return l->pool_size == 2 && l->pool_stride == 2 && l->pool_padding < 2 && x % 2 == 0 && (x + count) / 2 <= g->out_width;
 }
 
-/* The same of pairs that are pooled already, in the even bytes; column is that of the pooled row. */
-static void pool_pairs(stream *s, int i, int32_t line, int32_t column, word bytes) {
-    const stage *g = &s->stages[i];
-    int32_t row, c;
-    for (row = g->first_row; row <= g->last_row; row++) {
-        uint8_t *best = open_line(s, i, row, line) + column;
-        word there = 0;
-        for (c = 0; c < CELLS / 2; c++) {
-            there |= (word)best[c] << (16 * c);
-        }
-        there = larger_levels(2, there, bytes);
-        for (c = 0; c < CELLS / 2; c++) {
-            best[c] = (uint8_t)(there >> (16 * c));
-        }
+/* The same of pairs that are pooled already, in the even bytes; one row of windows holds them. */
+INLINE void pool_pairs(uint8_t *best, word bytes) {
+#if LITTLE_ENDIAN_BYTES && CELLS == 8
+    const word halves = (bytes | bytes >> 8) & 0x0000ffff0000ffffu;
+    uint32_t four = (uint32_t)(halves | halves >> 16), there;
+    memcpy(&there, best, sizeof there);
+    four = (uint32_t)larger_levels(2, there, four);
+    memcpy(best, &four, sizeof four);
+#else
+    int32_t c;
+    for (c = 0; c < CELLS / 2; c++) {
+        best[c] = (uint8_t)larger_levels(2, best[c], bytes >> (16 * c) & 255);
     }
+#endif
 }
 
 /* A row of the output map into the ring of the next layer, if it is not there yet. */

@@ -69,21 +69,20 @@ static void fill256(word *table, const uint8_t *line, size_t pitch, int32_t step
     }
 }
 
-/* The same for channels of the image: an entry is two words, one for the even cells and one for the odd ones, in 16 bits
- * each. */
-static void fill_image(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int32_t channels) {
+/* The same for channels of the image: the even cells' bytes, in 16 bits each. Those of the odd cells are the even ones'
+ * of a place one stride on, so that every table serves twice. */
+INLINE void fill_image(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t left, int32_t channels,
+                       int whole) {
     const int32_t here = line == NULL ? 0 : channels;
-    const word v0 = here > 0 ? load(line, step, count) : 0, v1 = here > 1 ? load(line + pitch, step, count) : 0;
-    const word v2 = here > 2 ? load(line + 2 * pitch, step, count) : 0;
-    const word v3 = here > 3 && IMAGE_CHANNELS == 4 ? load(line + 3 * pitch, step, count) : 0;
-    int32_t odd, more;
-    for (more = 0; more < IMAGE_CHANNELS - 2; more++) {
-        for (odd = 0; odd < 2; odd++) {
-            const word a = v0 >> (8 * odd) & EVEN, b = v1 >> (8 * odd) & EVEN, c = v2 >> (8 * odd) & EVEN;
-            const word d = IMAGE_CHANNELS < 4 ? 0 : (v3 >> (8 * odd) & EVEN) ^ (more == 0 ? 0 : EVEN);
-            fill4(table + 16 * more + odd, 2, a, b, EVEN, c + d);
-            fill4(table + 16 * more + 8 + odd, 2, a, b, EVEN, (c ^ EVEN) + d);
-        }
+    const word v0 = here > 0 ? load_even(line, step, left, whole) : 0;
+    const word v1 = here > 1 ? load_even(line + pitch, step, left, whole) : 0;
+    const word v2 = here > 2 ? load_even(line + 2 * pitch, step, left, whole) : 0;
+    const word v3 = here > 3 && IMAGE_CHANNELS == 4 ? load_even(line + 3 * pitch, step, left, whole) : 0;
+    if (IMAGE_CHANNELS == 4) {
+        fill16(table, v0, v1, v2, v3, EVEN);
+    } else {
+        fill4(table, 1, v0, v1, EVEN, v2);
+        fill4(table + 4, 1, v0, v1, EVEN, v2 ^ EVEN);
     }
 }
 
@@ -112,18 +111,13 @@ INLINE void widen_image(sums_of *sums, const word *both) {
 #endif
 }
 
-/* Where D and limits are below 2^15 a bit is set above each D, so that no difference borrows from the next one. */
-static void clear(const layer *l, sums_of *sums) {
-    int32_t f;
+/* D is 0. Where D and limits are below 2^15 a bit is set above each, so that no difference borrows from the next. */
+INLINE void clear(const layer *l, sums_of *sums) {
 #if WIDE_SUMS
-    memset(sums, 0, (size_t)l->filters * sizeof *sums);
-    (void)f;
+    (void)l;
+    memset(sums, 0, sizeof *sums);
 #else
-    const word start = l->narrow != NULL ? FIELDS << 15 : 0;
-    for (f = 0; f < l->filters; f++, sums++) {
-        sums->fields[0] = start;
-        sums->fields[1] = start;
-    }
+    sums->fields[0] = sums->fields[1] = l->narrow != NULL ? FIELDS << 15 : 0;
 #endif
 }
 
@@ -139,17 +133,27 @@ INLINE word eight(const word *t, uint32_t bits) {
     return all + t[112 + (bits >> 28)];
 }
 
+/* Words of a filter's weights that stand together: two, then those of the next filter; the last one may be alone. */
+INLINE int32_t words_together(const layer *l, int32_t index) {
+    return smaller(2, l->words - index / 2 * 2);
+}
+
+/* The first filter's words from this one on. */
+INLINE const uint32_t *weights_from(const layer *l, int32_t index) {
+    return l->weights + index / 2 * 2 * l->filters + index % 2;
+}
+
 /* Add what the groups first .. first + n - 1 give to D of every filter. */
 static void look_up(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
-    const uint32_t *w = l->weights + first / 8;
+    const uint32_t *w = weights_from(l, first / 8);
     const sums_of *end = sums + l->filters;
-    const int32_t words = l->words;
+    const int32_t together = words_together(l, first / 8);
     if (n == 16) {
-        for (; sums != end; sums++, w += words) {
+        for (; sums != end; sums++, w += 2) {
             widen(sums, eight(tables, w[0]) + eight(tables + 8 * 16, w[1]));
         }
     } else {
-        for (; sums != end; sums++, w += words) {
+        for (; sums != end; sums++, w += together) {
             const word *t = tables;
             word all = 0;
             int32_t left = n;
@@ -175,15 +179,15 @@ INLINE word four(const word *t, uint32_t bits) {
 
 /* The same for pairs of groups. */
 static void look_up_pairs(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
-    const uint32_t *w = l->weights + first / 4;
+    const uint32_t *w = weights_from(l, first / 4);
     const sums_of *end = sums + l->filters;
-    const int32_t words = l->words;
+    const int32_t together = words_together(l, first / 4);
     if (n == 8) {
-        for (; sums != end; sums++, w += words) {
+        for (; sums != end; sums++, w += 2) {
             widen(sums, four(tables, w[0]) + four(tables + 1024, w[1]));
         }
     } else {
-        for (; sums != end; sums++, w += words) {
+        for (; sums != end; sums++, w += together) {
             word all = 0;
             int32_t i;
             for (i = 0; i < n; i++) {
@@ -194,34 +198,49 @@ static void look_up_pairs(const layer *l, const word *tables, int32_t first, int
     }
 }
 
-/* What a group of the image gives to D. */
-INLINE void add_image(const word *table, uint32_t bits, word *both) {
-    const word *entry = table + 2 * (bits & (IMAGE_WORDS / 2 - 1));
+/* What a group of the image gives to D; the odd cells' table is `odd` words on. */
+INLINE void add_image(const word *table, int32_t odd, uint32_t bits, word *both) {
+    const word *entry = table + (bits & (IMAGE_WORDS - 1));
     both[0] += entry[0];
-    both[1] += entry[1];
+    both[1] += entry[odd];
 }
 
-/* The same for groups of the image. */
+/* A window of 3x3 cells of one group. */
+INLINE void add_nine(const word *t, int32_t row, int32_t odd, const uint32_t *w, word *both) {
+    const uint32_t bits = w[0];
+    add_image(t, odd, bits, both);
+    add_image(t + IMAGE_WORDS, odd, bits >> 4, both);
+    add_image(t + 2 * IMAGE_WORDS, odd, bits >> 8, both);
+    t += row;
+    add_image(t, odd, bits >> 12, both);
+    add_image(t + IMAGE_WORDS, odd, bits >> 16, both);
+    add_image(t + 2 * IMAGE_WORDS, odd, bits >> 20, both);
+    t += row;
+    add_image(t, odd, bits >> 24, both);
+    add_image(t + IMAGE_WORDS, odd, bits >> 28, both);
+    add_image(t + 2 * IMAGE_WORDS, odd, w[1], both);
+}
+
+/* Add what n rows of the window from row `first` on give to D of every filter. */
 static void look_up_image(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
-    const uint32_t *w = l->weights + first / 8;
-    int32_t f;
-    for (f = 0; f < l->filters; f++, w += l->words, sums++) {
-        const word *t = tables;
+    const int32_t in_a_row = l->size * IMAGE_GROUPS, odd = l->stride * IMAGE_GROUPS * IMAGE_WORDS;
+    const int32_t row_words = in_a_row * IMAGE_WORDS + odd;
+    int32_t f, row, i;
+    for (f = 0; f < l->filters; f++, sums++) {
         word both[2] = {0, 0};
-        int32_t i;
-        for (i = 0; i + 8 <= n; i += 8, t += 8 * IMAGE_WORDS) {
-            const uint32_t bits = w[i / 8];
-            add_image(t, bits, both);
-            add_image(t + IMAGE_WORDS, bits >> 4, both);
-            add_image(t + 2 * IMAGE_WORDS, bits >> 8, both);
-            add_image(t + 3 * IMAGE_WORDS, bits >> 12, both);
-            add_image(t + 4 * IMAGE_WORDS, bits >> 16, both);
-            add_image(t + 5 * IMAGE_WORDS, bits >> 20, both);
-            add_image(t + 6 * IMAGE_WORDS, bits >> 24, both);
-            add_image(t + 7 * IMAGE_WORDS, bits >> 28, both);
+        if (IMAGE_GROUPS == 1 && l->size == 3 && n == 3) {
+            add_nine(tables, row_words, odd, l->weights + 2 * f, both);
+        } else {
+            for (row = 0; row < n; row++) {
+                for (i = 0; i < in_a_row; i++) {
+                    const int32_t group = (first + row) * in_a_row + i;
+                    const uint32_t *w = weights_from(l, group / 8) + f * words_together(l, group / 8);
+                    add_image(tables + row * row_words + i * IMAGE_WORDS, odd, *w >> (4 * (group % 8)), both);
+                }
+            }
         }
-        for (; i < n; i++, t += IMAGE_WORDS) {
-            add_image(t, w[i / 8] >> (4 * (i % 8)), both);
+        if (first == 0) {
+            clear(l, sums);
         }
         widen_image(sums, both);
     }
@@ -243,25 +262,18 @@ static void prepare(adder *a, const layer *l) {
     a->of = l;
     a->total = l->size * l->size * ((l->channels + l->group - 1) / l->group);
     /* So many that their bytes cannot overflow: 8 * 24, 16 * 12, 8 * 28, 4 * 60. */
-    if (l->in_bits > 4) {
-        a->words = IMAGE_WORDS;
-        a->chunk = 256 / IMAGE_WORDS;
-    } else {
-        a->words = l->group == 8 ? 256 : 16;
-        a->chunk = l->in_bits == 4 ? 4 : l->in_bits == 3 || l->group == 8 ? 8 : 16;
-    }
+    a->words = l->group == 8 ? 256 : 16;
+    a->chunk = l->in_bits == 4 ? 4 : l->in_bits == 3 || l->group == 8 ? 8 : 16;
 }
 
 /* All groups of one cell of the window, whose first line is this. */
 static void add_tap(adder *a, const uint8_t *line) {
     const layer *l = a->of;
-    const size_t lines = l->in_bits > 4 ? 4 : l->in_bits > 2 || l->group == 8 ? 2 : 1;
+    const size_t lines = l->in_bits > 2 || l->group == 8 ? 2 : 1;
     int32_t channel;
     for (channel = 0; channel < l->channels; channel += l->group) {
         word *table = a->tables + a->words * a->n;
-        if (l->in_bits > 4) {
-            fill_image(table, line, a->pitch, l->stride, a->count, l->channels - channel);
-        } else if (l->group == 8) {
+        if (l->group == 8) {
             fill256(table, line, a->pitch, l->stride, a->count, l->in_bits);
         } else {
             fill_from(table, line, a->pitch, l->stride, a->count, l->in_bits);
@@ -269,18 +281,47 @@ static void add_tap(adder *a, const uint8_t *line) {
         line = line == NULL ? NULL : line + lines * a->pitch;
         a->n++;
         if (a->n == a->chunk || a->first + a->n == a->total) {
-            (l->in_bits > 4 ? look_up_image : l->group == 8 ? look_up_pairs : look_up)(l, a->tables, a->first, a->n, a->sums);
+            (l->group == 8 ? look_up_pairs : look_up)(l, a->tables, a->first, a->n, a->sums);
             a->first += a->n;
             a->n = 0;
         }
     }
 }
 
+/* D of all filters for the cells from column x of the image on: as many rows of the window at once as have room. */
+static void add_up_image(const adder *a, const uint8_t *const *rows, int32_t x) {
+    const layer *l = a->of;
+    const int32_t places = l->size + l->stride, at_once = TABLE_WORDS / (places * IMAGE_GROUPS * IMAGE_WORDS);
+    const int32_t pitch = (int32_t)a->pitch;
+    const int whole = LITTLE_ENDIAN_BYTES && l->stride == 1 && x + l->size + CELLS - 1 <= pitch;
+    int32_t first, row, place, channel;
+    for (first = 0; first < l->size; first += at_once) {
+        const int32_t end = smaller(first + at_once, l->size);
+        word *table = a->tables;
+        for (row = first; row < end; row++) {
+            for (place = x * l->stride; place < x * l->stride + places; place++) {
+                const uint8_t *line = rows[row] == NULL ? NULL : rows[row] + place;
+                for (channel = 0; channel < NETWORK_CHANNELS; channel += 4, table += IMAGE_WORDS) {
+                    fill_image(table, line, a->pitch, l->stride, pitch - place, NETWORK_CHANNELS - channel, whole);
+                    line = line == NULL ? NULL : line + 4 * a->pitch;
+                }
+            }
+        }
+        look_up_image(l, a->tables, first, end - first, a->sums);
+    }
+}
+
 /* D of all filters for the cells from column x on. */
 static void add_up(adder *a, const uint8_t *const *rows, int32_t x) {
     const layer *l = a->of;
-    int32_t row, column;
-    clear(l, a->sums);
+    int32_t row, column, f;
+    if (l->in_bits > 4) {
+        add_up_image(a, rows, x);
+        return;
+    }
+    for (f = 0; f < l->filters; f++) {
+        clear(l, &a->sums[f]);
+    }
     a->first = a->n = 0;
     for (row = 0; row < l->size; row++) {
         for (column = 0; column < l->size; column++) {
@@ -298,8 +339,8 @@ static uint32_t get(const sums_of *sums, int32_t c) {
 }
 
 #if !WIDE_SUMS
-/* With a bit set above each D it stays where D >= limit. Limits fall, so of three such bits a, b, c the first implies the others: their number is b in twos and a ^ b ^ c in
- * ones, and a level is 3 less it. */
+/* With a bit set above each D it stays where D >= limit. Limits fall, so of three such bits a, b, c the first implies
+ * the others: their number is b in twos and a ^ b ^ c in ones, and a level is 3 less it. */
 INLINE word narrow_levels(const layer *l, int32_t f, const sums_of *sums) {
     const int32_t n = (1 << l->bits) - 1;
     const uint16_t *limits = l->narrow + f * n;
@@ -342,27 +383,28 @@ static word compare(const layer *l, int32_t f, const sums_of *sums) {
 }
 
 /* Pairs of neighbouring cells, pooled, of the filters of a line whose levels have 2 bits at most: bytes of a map in the
- * even bytes. A pair is at or above a limit where both cells are. */
-static word pooled_pairs(const layer *l, int32_t f, int32_t here, const sums_of *sums) {
+ * even bytes. A pair is at or above a limit where both cells are. The filters' bits enter at the top of each field. */
+INLINE word pooled_pairs(const layer *l, int32_t f, int32_t here, const sums_of *sums) {
 #if WIDE_SUMS
     (void)l, (void)f, (void)here, (void)sums;
     return 0; /* not reached: only narrow sums are paired */
 #else
     const uint16_t *limits = l->narrow + f * (l->bits == 2 ? 3 : 1);
-    word bytes = 0;
+    word bits = 0;
     int32_t j;
-    for (j = 0; j < 2 * here; j += 2, sums++) {
+    for (j = 0; j < here; j++, sums++) {
         const word even = sums->fields[0], odd = sums->fields[1];
         const word first = FIELDS * *limits++, above = (even - first) & (odd - first);
         if (l->bits == 2) {
             const word second = FIELDS * *limits++, third = FIELDS * *limits++;
             const word twos = (even - second) & (odd - second), last = (even - third) & (odd - third);
-            bytes |= ((FIELDS * 3) ^ (((above ^ twos ^ last) >> 15 & FIELDS) | (twos >> 14 & FIELDS << 1))) << j;
+            bits = bits >> 2 | (twos & FIELDS << 15) | ((above ^ twos ^ last) & FIELDS << 15) >> 1;
         } else {
-            bytes |= (~above >> 15 & FIELDS) << j;
+            bits = bits >> 2 | (above & FIELDS << 15) >> 1;
         }
     }
-    return bytes;
+    bits = bits >> (16 - 2 * here) ^ FIELDS * ((1u << (2 * here)) - 1);
+    return l->bits == 2 ? bits : bits & FIELDS * 0x55;
 #endif
 }
 
@@ -385,16 +427,21 @@ static void finish(stream *s, int i, int32_t x, int32_t count, const sums_of *su
     const stage *g = &s->stages[i];
     const int32_t in_a_line = levels_in_a_byte(l->bits), bits = 8 / in_a_line;
     const int pairs = !WIDE_SUMS && l->narrow != NULL && l->bits <= 2 && count == CELLS && in_pairs(l, g, x, count);
+    uint8_t *best = NULL;
     spans columns;
     int32_t f, j, line = 0;
-    if (!pairs && !is_direct(l)) {
+    if (pairs && g->first_row <= g->last_row) {
+        best = open_line(s, i, g->first_row, 0) + x / 2;
+    } else if (!pairs && !is_direct(l)) {
         find_spans(l, g->out_width, x, count, &columns);
     }
     for (f = 0; f < l->filters; f += in_a_line, sums += in_a_line, line++) {
         const int32_t here = smaller(in_a_line, l->filters - f);
         word bytes = 0;
         if (pairs) {
-            pool_pairs(s, i, line, x / 2, pooled_pairs(l, f, here, sums));
+            if (best != NULL) {
+                pool_pairs(best + line * g->out_width, pooled_pairs(l, f, here, sums));
+            }
             continue;
         }
         for (j = 0; j < here; j++) {

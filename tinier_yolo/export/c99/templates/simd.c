@@ -8,15 +8,15 @@
  * overflow. In the first layer lanes are cells, and what three channels of a pixel give to D for each of their eight
  * weights is made once for all windows that the pixel is in.
  *
- * Maps: a row is columns, one behind the other, the padding's too; a column is a byte for each group of four channels in
- * two bits each, or, for levels of 3 and 4 bits, of two channels in four bits each. A row of the image is what it gives,
- * in the order (group of channels, weights, column), 16 bits each; one of zeros stands behind them, and behind that the
- * pixels of one row as planes. Behind the rows of pooling windows, which are pooled down the columns only, there is the
- * row at work.
+ * Maps: a row is columns, one behind the other, the padding's too; a column is a byte for each group of four channels
+ * in two bits each, or, for levels of 3 and 4 bits, of two channels in four bits each. A row of the image is what it
+ * gives, in the order (group of channels, weights, column), 16 bits each; one of zeros stands behind them, and behind
+ * that the pixels of one row as planes. Behind the rows of pooling windows, which are pooled down the columns only,
+ * there is the row at work.
  */
 #define BLOCK 32 /* filters of a block of weights */
 #define HALF (LANES / 2)
-#define IMAGE_GROUPS ((NETWORK_CHANNELS + 2) / 3)
+#define TRIPLES ((NETWORK_CHANNELS + 2) / 3)
 
 /* Columns of a row of the image, filled up so that a vector may begin in each of them. */
 static int32_t image_pitch(const layer *l, int32_t width) {
@@ -24,7 +24,7 @@ static int32_t image_pitch(const layer *l, int32_t width) {
 }
 
 static uint32_t ring_row_bytes(const layer *l, int i, int32_t width) {
-    return (uint32_t)(i == 0 ? image_pitch(l, width) * IMAGE_GROUPS * 8 * 2
+    return (uint32_t)(i == 0 ? image_pitch(l, width) * TRIPLES * 8 * 2
                              : (width + 2 * l->padding) * lines_of(l->channels, l->in_bits));
 }
 
@@ -149,13 +149,13 @@ INLINE vec image_sum(const uint8_t *const *rows, const uint8_t *w, size_t start,
     for (row = 0; row < l->size; row++) {
         const uint8_t *from = rows[row] + 2 * start;
         column = 0;
-        if (l->stride == 1 && IMAGE_GROUPS == 1) {
+        if (l->stride == 1 && TRIPLES == 1) {
             for (; column + 3 <= l->size; column += 3, from += 6, w += 3) {
                 d = V_ADD16(d, three_of(from, pitch, w));
             }
         }
         for (; column < l->size; column++, from += 2) {
-            for (group = 0; group < IMAGE_GROUPS; group++, w++) {
+            for (group = 0; group < TRIPLES; group++, w++) {
                 d = V_ADD16(d, pick(from + 2 * pitch * ((size_t)group * 8 + *w), l->stride, count));
             }
         }
@@ -214,7 +214,7 @@ static void convolve_image(stream *s, const uint8_t *const *rows) {
     const layer *l = &layers[0];
     const stage *g = &s->stages[0];
     const int32_t lines = lines_of(l->filters, l->bits), a_byte = levels_in_a_byte(l->bits);
-    const int32_t count = smaller(HALF, g->columns), taps = l->size * l->size * IMAGE_GROUPS;
+    const int32_t count = smaller(HALF, g->columns), taps = l->size * l->size * TRIPLES;
     const size_t pitch = (size_t)image_pitch(l, g->width);
     int32_t x = 0, f, line;
     for (;;) {
@@ -510,7 +510,7 @@ static void convolve_row(stream *s, int i) {
     }
 }
 
-/* Windows of two columns, side by side, of `lines` bytes each, as long as a whole word of them is there; returns how many. */
+/* Windows of two columns, of `lines` bytes each, as long as a whole word of them is there; returns how many. */
 INLINE int32_t pool_words(const layer *l, int32_t pairs, const uint8_t *from, uint8_t *to, size_t lines) {
     const int32_t in_a_word = (int32_t)(sizeof(word) / (2 * lines));
     word flip = 0;

@@ -16,9 +16,10 @@ typedef uint32_t word;
 #define LITTLE_ENDIAN_BYTES 0
 #endif
 
-/* Channels of the image that a table is for, and its words. */
+/* Channels of the image that a table is for, its words, and how many such groups of channels there are. */
 #define IMAGE_CHANNELS (NETWORK_CHANNELS > 3 ? 4 : 3)
-#define IMAGE_WORDS (NETWORK_CHANNELS > 3 ? 32 : 16)
+#define IMAGE_WORDS (NETWORK_CHANNELS > 3 ? 16 : 8)
+#define IMAGE_GROUPS ((NETWORK_CHANNELS + 3) / 4)
 
 /* D of the cells of each filter: 16 bits each, the even cells in the first word, or 32 bits where they may need them. */
 #if WIDE_SUMS
@@ -46,6 +47,11 @@ INLINE int32_t lines_of(int32_t channels, int bits) {
     return (channels + 3) / 4 * (bits > 2 ? 2 : 1);
 }
 
+/* Bytes 0, 3 and 6 of a word side by side. */
+INLINE word every_third(word w) {
+    return (w & 255) | (w >> 16 & 0xff00) | (w >> 24 >> 8 & 0xff0000);
+}
+
 /* Pixels to a plane for each channel, `pitch` bytes apart. */
 static void split_row(const uint8_t *row, uint8_t *to, int32_t pitch, int32_t width) {
     int32_t x = 0;
@@ -53,6 +59,18 @@ static void split_row(const uint8_t *row, uint8_t *to, int32_t pitch, int32_t wi
 #if VECTORS
     for (; x + 16 <= width; x += 16) {
         split_pixels(row + 3 * x, to + x, to + pitch + x, to + 2 * pitch + x);
+    }
+#endif
+#if LITTLE_ENDIAN_BYTES && CELLS == 8 && !VECTORS
+    for (; x + 8 <= width; x += 8) {
+        word w[3], planes[3];
+        memcpy(w, row + 3 * x, sizeof w);
+        planes[0] = every_third(w[0]) | every_third(w[1] >> 8) << 24 | every_third(w[2] >> 16) << 48;
+        planes[1] = every_third(w[0] >> 8) | every_third(w[1] >> 16) << 24 | every_third(w[2]) << 40;
+        planes[2] = every_third(w[0] >> 16) | every_third(w[1]) << 16 | every_third(w[2] >> 8) << 40;
+        memcpy(to + x, &planes[0], sizeof(word));
+        memcpy(to + pitch + x, &planes[1], sizeof(word));
+        memcpy(to + 2 * pitch + x, &planes[2], sizeof(word));
     }
 #endif
     for (; x < width; x++) {
