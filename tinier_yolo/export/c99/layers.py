@@ -26,9 +26,8 @@ class Arrays:
     """One layer, packed.
 
     Attributes:
-        weights: uint32: sign bits in the order (row, column, channel), the channels filled up to whole groups, the
-            lowest bit first; the first two words of every filter, then the next two, ...
-        words: of a filter.
+        weights: uint32 (filters, words): sign bits in the order (row, column, channel), the channels filled up to
+            whole groups, the lowest bit first.
         limits: (filters, 2^k - 1): the level of a filter is how many of them exceed its D; uint16 where they and D
             are below 2^15, else uint32; empty for the last layer.
         base: int32 (filters,): sum = base - D.
@@ -36,7 +35,6 @@ class Arrays:
     """
 
     weights: NDArray[np.uint32]
-    words: int
     limits: NDArray[Any]
     base: NDArray[np.int32]
     flips: NDArray[np.uint8]
@@ -48,8 +46,7 @@ def packed(program: Program) -> Iterator[Arrays]:
     for layer in layers:
         bits = layer.sign_bits.transpose(0, 2, 3, 1)
         grouped = np.pad(bits, [(0, 0)] * 3 + [(0, -bits.shape[3] % GROUP)])
-        words = to_words(grouped.reshape(len(bits), -1))
-        yield Arrays(in_pairs(words), words.shape[1], limits(layer), base(layer), flips(layer))
+        yield Arrays(to_words(grouped.reshape(len(bits), -1)), limits(layer), base(layer), flips(layer))
 
 
 def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
@@ -59,7 +56,9 @@ def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
 
 
 def in_pairs(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """(filters, words) -> (filters * words,): the first two words of every filter, then the next two, ..."""
+    """(filters, words) -> (filters * words,): the first two words of every filter, then the next two, ..., as
+    portable.c goes through them.
+    """
     return np.concatenate([words[:, at : at + 2].ravel() for at in range(0, words.shape[1], 2)])
 
 

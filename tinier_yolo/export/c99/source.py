@@ -159,7 +159,7 @@ def _lines(channels: int, bits: int) -> int:
 
 def _constants(layer: AnyLayer, packed: Arrays, number: int, simd: bool) -> tuple[list[str], str]:
     convolution = layer.convolution
-    named: dict[str, Any] = {"weights": packed.weights}
+    named: dict[str, Any] = {"weights": packing.in_pairs(packed.weights)}
     if isinstance(layer, QuantizedLayer):
         named["narrow" if packed.limits.dtype == np.uint16 else "wide"] = packed.limits
         named["flips"] = packed.flips
@@ -182,7 +182,7 @@ def _constants(layer: AnyLayer, packed: Arrays, number: int, simd: bool) -> tupl
         layer.input_bits,
         bits,
         packing.group(layer),
-        packed.words,
+        packed.weights.shape[1],
     )
     extra = (
         f" FOR_VECTORS({vectors.chunk(layer)}, {f'tables_{layer.input_bits}' if number else 'NULL'})" if simd else ""
