@@ -72,16 +72,4 @@ for target in ${TARGETS:-portable simd}; do
         row "$target" 'x86-64 SSSE3' gcc -O1 -mssse3 --
     fi
 done
-
-# Size and instructions of the shipped model's frame on Cortex-M4.
-if [ -d "$work/portable" ] && command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then
-    cd "$work/portable" || exit 1
-    m4=(arm-none-eabi-gcc -std=c99 -Os -mcpu=cortex-m4 -mthumb -I.)
-    echo
-    "${m4[@]}" -c face.c -o face.o && arm-none-eabi-size face.o
-    for side in ${SIDES:-160}; do
-        "${m4[@]}" -DSIDE="$side" "${bare[@]}" "$here"/scripts/cortex_m/{start,count}.c face.c -o count &&
-            qemu-system-arm -M mps2-an386 -nographic -semihosting -icount shift=0 -kernel count </dev/null
-    done
-fi
 exit $failed

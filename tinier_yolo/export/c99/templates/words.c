@@ -47,10 +47,12 @@ INLINE int32_t lines_of(int32_t channels, int bits) {
     return (channels + 3) / 4 * (bits > 2 ? 2 : 1);
 }
 
+#if LITTLE_ENDIAN_BYTES && CELLS == 8 && !VECTORS && NETWORK_CHANNELS == 3
 /* Bytes 0, 3 and 6 of a word side by side. */
 INLINE word every_third(word w) {
-    return (w & 255) | (w >> 16 & 0xff00) | (w >> 24 >> 8 & 0xff0000);
+    return (w & 255) | (w >> 16 & 0xff00) | (w >> 32 & 0xff0000);
 }
+#endif
 
 /* Pixels to a plane for each channel, `pitch` bytes apart. */
 static void split_row(const uint8_t *row, uint8_t *to, int32_t pitch, int32_t width) {
