@@ -130,7 +130,9 @@ def compare(folder: Path, count: int, compiler: str, work: Path) -> int:
     print(f"C ({compiler}): {len(images)} photographs, {total} boxes, edges within {largest:.4f} pixels;", end=" ")
     print(f"{wrong} photographs differ in a byte of the input, a value of the map or beyond the bound of a box")
     if shutil.which("node"):
-        bad = [not equal(found, boxes) for found, boxes in zip(page_boxes(program, images, work), expected, strict=True)]
+        bad = [
+            not equal(found, boxes) for found, boxes in zip(page_boxes(program, images, work), expected, strict=True)
+        ]
         print(f"page (node): {len(images)} photographs, {total} boxes, {sum(bad)} photographs differ in any digit")
         wrong += sum(bad)
     else:
