@@ -56,9 +56,7 @@ def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
 
 
 def in_pairs(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """(filters, words) -> (filters * words,): the first two words of every filter, then the next two, ..., as
-    portable.c goes through them.
-    """
+    """(filters, words) -> (filters * words,): two words of every filter, then the next two, as portable.c reads them."""
     return np.concatenate([words[:, at : at + 2].ravel() for at in range(0, words.shape[1], 2)])
 
 
@@ -95,7 +93,7 @@ def group(layer: BinaryConvolution) -> int:
 
 
 def table_words(program: Program) -> int:
-    """Words of the tables that are there at once, as portable.c has them: 16 of 16, 8 of 256, or a row of the image's."""
+    """Words of the tables that are there at once, as portable.c has them: 16 of 16, 8 of 256, or an image row's."""
     layers = (*program.layers, program.output)
     convolution = layers[0].convolution
     channels = convolution.input.channels
