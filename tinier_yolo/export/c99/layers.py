@@ -93,7 +93,7 @@ def group(layer: BinaryConvolution) -> int:
 
 
 def table_words(program: Program) -> int:
-    """Words of the tables that are there at once, as portable.c has them: 16 of 16, 8 of 256, or an image row's."""
+    """Words of the tables that are there at once, as portable.c has them: 16 of 16, 8 of 256, or a row's."""
     layers = (*program.layers, program.output)
     convolution = layers[0].convolution
     channels = convolution.input.channels
