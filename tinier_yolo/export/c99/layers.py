@@ -56,7 +56,7 @@ def to_words(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
 
 
 def in_pairs(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """(filters, words) -> (filters * words,): two words of every filter, then the next two, as portable.c reads them."""
+    """(filters, words) -> (filters * words,): two words of every filter, then the next two: portable.c's order."""
     return np.concatenate([words[:, at : at + 2].ravel() for at in range(0, words.shape[1], 2)])
 
 
