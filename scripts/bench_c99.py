@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import os
 import shutil
 import subprocess
@@ -28,12 +27,12 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from scripts import reporting  # noqa: E402
 from tinier_yolo.benchmark.network import Timing  # noqa: E402
 from tinier_yolo.benchmark.peak import machine  # noqa: E402
 from tinier_yolo.cli.options import count, size  # noqa: E402
 from tinier_yolo.errors import TinierYoloError, UsageError  # noqa: E402
 from tinier_yolo.export.c99.export import c_files, write  # noqa: E402
-from tinier_yolo.files import atomic_write  # noqa: E402
 from tinier_yolo.ifq import reference  # noqa: E402
 from tinier_yolo.ifq.program import Program  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
@@ -67,16 +66,7 @@ class Build:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, and write the JSON file if one is named."""
     args = _parser().parse_args(argv)
-    try:
-        report = measure(args)
-        if args.json:
-            with atomic_write(args.json, "w") as file:
-                json.dump(report, file, indent=2)
-    except TinierYoloError as error:
-        print(f"bench_c99: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(markdown(report)))
-    return 0
+    return reporting.run("bench_c99", args, measure, markdown)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

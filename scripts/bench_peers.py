@@ -13,7 +13,6 @@ float maps with each other. An engine that is not installed is named as missing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -28,13 +27,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from scripts import reporting  # noqa: E402
 from scripts.peer_runners import PEERS, Run, Workload, integer_engine, versions  # noqa: E402
 from tinier_yolo.benchmark.network import Timing, random_parameters  # noqa: E402
 from tinier_yolo.benchmark.peak import machine  # noqa: E402
 from tinier_yolo.cli.options import count, size  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
 from tinier_yolo.errors import TinierYoloError  # noqa: E402
-from tinier_yolo.files import atomic_write  # noqa: E402
 from tinier_yolo.ifq import reference  # noqa: E402
 from tinier_yolo.quantization.convert import convert  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
@@ -53,16 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if args.quick:
         args.size, args.rounds, args.burst = (32, 32), 1, 1
-    try:
-        report = measure(args)
-        if args.json:
-            with atomic_write(args.json, "w") as file:
-                json.dump(report, file, indent=2)
-    except TinierYoloError as error:
-        print(f"bench_peers: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(markdown(report)))
-    return 0
+    return reporting.run("bench_peers", args, measure, markdown)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

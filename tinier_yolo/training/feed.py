@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -125,11 +125,17 @@ def load_batches(dataset: Dataset[Item], steps: range, workers: int) -> Iterator
         num_workers=workers,
         prefetch_factor=_BATCHES_AHEAD if workers else None,
         generator=torch.Generator(),
+        collate_fn=_as_it_is,
     )
     try:
         yield from loader
     except DataError as error:
         raise _main_error(error) from error
+
+
+def _as_it_is(item: Any) -> Any:
+    # Arrays stay arrays, which travel from a worker at once, as tensors do not.
+    return item
 
 
 def _main_error(error: DataError) -> DataError:

@@ -25,13 +25,13 @@ from tinier_yolo.training.measure import (
     validate,
 )
 from tinier_yolo.training.model import DarknetModel
+from tinier_yolo.training.optimizer import MAX_GRADIENT
 from tinier_yolo.training.region_loss import region_loss
 from tinier_yolo.training.state import RunState
 from tinier_yolo.training.timed_options import TimedOptions, Trainee
 
 #: Steps over which the learning rate rises.
 RISE = 200
-MAX_GRADIENT = 10.0
 #: Of the loss at first, what must be left after the probation: less from random weights; good ones may rise a little.
 FALLEN, RISEN = 0.95, 1.3
 
@@ -140,11 +140,11 @@ class Learner:
 
 def clip_gradients(model: nn.Module) -> None:
     """Gradients of at most ``MAX_GRADIENT`` in all; none where one is no number."""
-    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    factor = torch.where(torch.isfinite(norm), (MAX_GRADIENT / (norm + 1e-6)).clamp(max=1), 0)
-    for gradient in gradients:
-        torch.nan_to_num(gradient.mul_(factor), nan=0.0, posinf=0.0, neginf=0.0, out=gradient)
+    parameters = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT)  # an infinite norm makes zeros of all that is finite
+    for parameter in parameters:
+        assert parameter.grad is not None, "the others were left out"
+        torch.nan_to_num(parameter.grad, nan=0.0, posinf=0.0, neginf=0.0, out=parameter.grad)
 
 
 def half_cosine(progress: float) -> float:

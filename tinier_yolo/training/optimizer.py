@@ -7,6 +7,9 @@ from torch import nn
 
 from tinier_yolo.training.model import DarknetModel
 
+#: The gradient of all parameters together is shortened to this length.
+MAX_GRADIENT = 10.0
+
 
 def make_optimizer(model: DarknetModel) -> torch.optim.Optimizer:
     """AdamW or SGD with momentum, as the cfg's [net] says.

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.detection.letterbox import Letterbox
@@ -24,6 +23,7 @@ from tinier_yolo.training.dataset import Batch, Example, TrainingSet, collate
 from tinier_yolo.training.device_augment import make_images, recolour
 from tinier_yolo.training.device_plan import PlannedBatch, PlannedSet
 from tinier_yolo.training.devices import Processes, choose_device, choose_precision
+from tinier_yolo.training.feed import load_batches
 from tinier_yolo.training.learner import Learner, tell
 from tinier_yolo.training.packed import Packed, load_parts
 from tinier_yolo.training.timed_options import TimedOptions, Trainee
@@ -130,24 +130,10 @@ class TimedRun:
             learner.report(time.monotonic() - self.start, seconds)
 
     def _batches(self) -> Iterator[PlannedBatch]:
-        ahead = 4 if self.options.workers else None
-        loader = DataLoader(
-            self.planned,
-            batch_size=None,
-            sampler=range(self.next, 1 << 40),
-            num_workers=self.options.workers,
-            prefetch_factor=ahead,
-            collate_fn=as_it_is,  # type: ignore[arg-type]
-        )
-        return iter(loader)
+        return load_batches(self.planned, range(self.next, 1 << 40), self.options.workers)
 
     def _images(self, planned: PlannedBatch) -> torch.Tensor:
         return make_images(self.pixels, planned, self.noise, self.colours)
-
-
-def as_it_is(planned: PlannedBatch) -> PlannedBatch:
-    """What a loader hands on: arrays stay arrays, which travel from a worker at once, as tensors do not."""
-    return planned
 
 
 def check_same_view(networks: Sequence[Network]) -> None:

@@ -30,12 +30,11 @@ from tinier_yolo.training.history import History, draw_curves
 from tinier_yolo.training.measure import estimate_norms, validation_sums
 from tinier_yolo.training.memory import keep_memory
 from tinier_yolo.training.model import DarknetModel
+from tinier_yolo.training.optimizer import MAX_GRADIENT
 from tinier_yolo.training.options import TrainingOptions, TrainingResult
 from tinier_yolo.training.schedule import learning_rate
 from tinier_yolo.training.state import RunState, run_identity
 from tinier_yolo.training.task import AnyBatch, task_of
-
-MAX_GRADIENT = 10.0
 
 
 def train(network: Network, options: TrainingOptions) -> TrainingResult:
