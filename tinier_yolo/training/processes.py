@@ -11,6 +11,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +20,9 @@ import torch.distributed
 from torch import Tensor
 
 from tinier_yolo.errors import TinierYoloError, UsageError
+
+#: How long the processes wait for the first one, which alone validates: that may take more than NCCL's ten minutes.
+_PATIENCE = timedelta(minutes=30)
 
 
 class Processes:
@@ -36,7 +40,8 @@ class Processes:
 
     def __enter__(self) -> Processes:
         if self.world > 1:
-            torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+            backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+            torch.distributed.init_process_group(backend, timeout=_PATIENCE)
         return self
 
     def __exit__(

@@ -1,8 +1,8 @@
 """Training, from top to bottom: prepare, step, keep, finish.
 
 A run is a function of its cfg, data, options and seed: batches depend on (seed, iteration) alone, checkpoints hold
-everything else, so that a run killed at any moment and resumed ends, on one machine, with the same bits as one that
-never stopped.
+everything else, so that a run killed at any moment and resumed ends, on the same machines, with the same bits as one
+that never stopped.
 """
 
 from __future__ import annotations
