@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ pytest.importorskip("torch")
 
 import torch
 
+from tests.conftest import ROOT
+from tests.training.conftest import tiny_cfg
 from tinier_yolo.errors import TinierYoloError, UsageError
 from tinier_yolo.training.processes import Processes
 
@@ -140,3 +145,47 @@ def test_a_process_that_dies_is_told_of_in_one_line(tmp_path: Path) -> None:
 
     found = in_processes(tmp_path, work)
     assert found[0].startswith("another process of the run has ended, or the network between them")
+
+
+#: A run left alone, one that is interrupted before its eighth step, and the same resumed: three processes each.
+THREE_RUNS = """
+import os, socket, sys
+import tinier_yolo.training.train as training
+from tinier_yolo.cli import main
+training.draw_curves = lambda *_: None
+step = training.Run.step
+def until_seven(run, batches, iteration):
+    if iteration == 7:
+        raise KeyboardInterrupt
+    return step(run, batches, iteration)
+def run(out, more):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    pids = []
+    for rank in range(3):
+        if (pid := os.fork()) == 0:
+            os.environ.update(RANK=str(rank), WORLD_SIZE="3", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+            os._exit(main([*sys.argv[1:], "--out", out, *more]))
+        pids.append(pid)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+print(run("whole", []), flush=True)
+training.Run.step = until_seven
+print(run("parts", []), flush=True)
+training.Run.step = step
+print(run("parts", ["--resume"]))
+"""
+
+
+def test_three_processes_resume_with_the_same_bits(drawings: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.cfg").write_text(tiny_cfg(binary=True).replace("batch=4", "batch=6"))
+    options = ["tiny.cfg", "--data", str(drawings), "--max-batches", "12", "--keep-every", "5", "--log-every", "5"]
+    options += ["--device", "cpu", "--precision", "float32", "--threads", "1", "--workers", "0", "--no-fused"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", THREE_RUNS, "train", *options]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["[0, 0, 0]"], done.stdout + done.stderr
+    assert "[130, 130, 130]" in done.stdout
+    assert "starting at iteration 5 of 12" in done.stderr
+    for name in ("tiny.weights", "tiny_last.weights", "tiny_ema.weights", "tiny_training.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
