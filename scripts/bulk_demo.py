@@ -3,9 +3,9 @@
     python scripts/bulk_demo.py --images 20000 --folder /tmp/bulk
 
 Makes small pictures, and runs plain ``detect`` and every kind of bulk run over them with the shipped model at a small
-size: detecting costs so little that the driver shows. Says of each run the seconds by the clock and of CPU (without
-those of a cluster's workers), the largest memory of the client and of its largest worker, and whether the rows are
-those of plain ``detect``.
+size: detecting costs so little that the driver shows. Says of each run the seconds by the clock and of CPU of all
+processes (a cluster's own start apart), the memory of the client and of its largest worker, the most of it in each
+tenth of the run, and whether the rows are those of plain ``detect``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("/tmp/tinier-yolo-bulk"), metavar="DIR")
     parser.add_argument("--shard", type=int, default=250, metavar="N", help="pictures a file (default 250)")
     parser.add_argument(
-        "--only", nargs="*", metavar="NAME", help="plain, eighth, one, four, dask, killed (default all)"
+        "--only", nargs="*", metavar="NAME", help="plain, eighth, one, two, four, dask, killed (default all)"
     )
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +47,7 @@ def main() -> None:
         "plain": lambda: detect("plain", "list.txt", "--no-save", rows=Path("plain.jsonl")),
         "eighth": lambda: bulk("eighth", "eighth.txt", args.shard),
         "one": lambda: bulk("one", "list.txt", args.shard),
+        "two": lambda: bulk("two", "list.txt", args.shard, "--workers", "2"),
         "four": lambda: bulk("four", "list.txt", args.shard, "--workers", "4"),
         "dask": lambda: on_a_cluster("dask", args.shard),
         "killed": lambda: killed("killed", args.shard, len(names)),
@@ -64,9 +65,9 @@ def make_pictures(count: int) -> list[str]:
         if Path(name).exists():
             continue
         Path(name).parent.mkdir(parents=True, exist_ok=True)
-        picture = np.full((96, 96 + len(name), 3), rng.integers(0, 255, 3), np.uint8)
+        picture = np.full((120, 160, 3), rng.integers(0, 255, 3), np.uint8)
         for _ in range(4):
-            center, axes = rng.integers(0, 96, 2).tolist(), rng.integers(8, 30, 2).tolist()
+            center, axes = rng.integers(0, 120, 2).tolist(), rng.integers(8, 40, 2).tolist()
             cv2.ellipse(picture, center, axes, 0, 0, 360, rng.integers(0, 255, 3).tolist(), -1)
         cv2.imwrite(name, picture)
     return names
@@ -94,9 +95,9 @@ def detect(name: str, *arguments: str, rows: Path | None = None) -> dict[str, An
 
 
 def cpu_seconds() -> float:
-    """CPU time of all processes that were started and have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    """CPU time of this process and of all that it has started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def bulk(name: str, source: str, shard: int, *arguments: str) -> dict[str, Any]:
@@ -107,11 +108,21 @@ def bulk(name: str, source: str, shard: int, *arguments: str) -> dict[str, Any]:
 
 
 def on_a_cluster(name: str, shard: int) -> dict[str, Any]:
-    """A bulk run by a Dask cluster of two processes; its start is not counted."""
+    """A bulk run by a Dask cluster of two processes; what its start and end cost is not counted."""
     import distributed
 
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        return bulk(name, "list.txt", shard, "--dask", cluster.scheduler_address)
+    def cluster() -> Any:
+        return distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+
+    marks = [cpu_seconds()]
+    with cluster():
+        pass
+    marks.append(cpu_seconds())
+    with cluster() as running:
+        took = bulk(name, "list.txt", shard, "--dask", running.scheduler_address)
+    marks.append(cpu_seconds())
+    empty, whole = marks[1] - marks[0], marks[2] - marks[1]
+    return took | {"cpu_seconds": round(whole - empty, 1)}
 
 
 def killed(name: str, shard: int, images: int) -> dict[str, Any]:
@@ -161,14 +172,15 @@ def counted(name: str) -> int:
     return images
 
 
-def watch(process: subprocess.Popen[bytes]) -> dict[str, float]:
-    """Wait for a process; the largest resident memory of it and of its largest child, in MiB."""
-    own = child = 0
+def watch(process: subprocess.Popen[bytes]) -> dict[str, list[int]]:
+    """Wait for a process; the largest resident memory of it and of its largest child, in MiB, by tenths of the time."""
+    seen: list[tuple[int, int]] = []
     while process.poll() is None:
-        own = max(own, resident(process.pid))
-        child = max([child, *map(resident, children(process.pid))])
-        time.sleep(0.5)
-    return {"client_mib": own // 1024, "worker_mib": child // 1024}
+        seen.append((resident(process.pid), max(map(resident, children(process.pid)), default=0)))
+        time.sleep(0.25)
+    tenths = [seen[len(seen) * tenth // 10 : len(seen) * (tenth + 1) // 10] for tenth in range(10)]
+    names = ("client_mib", "worker_mib")
+    return {name: [max(row[who] for row in part) // 1024 for part in tenths if part] for who, name in enumerate(names)}
 
 
 def children(pid: int) -> list[int]:

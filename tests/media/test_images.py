@@ -214,3 +214,10 @@ def test_a_bomb_of_any_format_is_refused_before_it_is_decoded(
 def test_an_image_comes_from_the_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(valid(".png"))))
     assert np.array_equal(read_image("-"), corners()[..., ::-1])
+
+
+@pytest.mark.parametrize("size", [1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 200_000])
+def test_a_file_is_read_to_its_end(tmp_path: Path, size: int) -> None:
+    data = np.random.default_rng(size).bytes(size)
+    (tmp_path / "x").write_bytes(data)
+    assert images.read_bytes(tmp_path / "x") == data

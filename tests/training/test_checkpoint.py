@@ -103,3 +103,10 @@ def test_an_optimizer_goes_on_where_it_was() -> None:
     step(*three, 2)
     for a, b in zip(one[0].parameters(), three[0].parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_run_of_another_number_of_processes_is_refused() -> None:
+    with pytest.raises(WeightsError) as caught:
+        check_same_run(Checkpoint({}, {"seed": 0, "world": 2}), {"seed": 0, "world": 4}, "x.checkpoint")
+    assert "another number of processes, which share its batches in another way" in str(caught.value)
+    assert str(caught.value).endswith("(expected 4, found 2)")

@@ -9,8 +9,8 @@ from tests.training.classifiers import tiny_classifier, write_colours
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.media.images import read_image
 from tinier_yolo.training.class_feed import ClassFeed
-from tinier_yolo.training.devices import Processes
 from tinier_yolo.training.options import TrainingOptions
+from tinier_yolo.training.processes import Processes
 
 
 def feed(folder: Path, workers: int = 0, more: str = "flip=0\n", **options: int) -> ClassFeed:

@@ -8,9 +8,9 @@ import pytest
 
 from tests.training.conftest import tiny_cfg
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.training.devices import Processes
 from tinier_yolo.training.feed import Feed
 from tinier_yolo.training.options import TrainingOptions
+from tinier_yolo.training.processes import Processes
 
 
 @pytest.fixture

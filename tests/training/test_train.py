@@ -23,6 +23,12 @@ from tinier_yolo.training.train import Run
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No curves, which take more time than all steps between two checkpoints; the other tests draw them."""
+    monkeypatch.setattr("tinier_yolo.training.train.draw_curves", lambda *_: None)
+
+
 @pytest.fixture(params=[False, True], ids=["float", "ifq"])
 def cfg(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.cfg"
@@ -45,6 +51,7 @@ def weights_of(out: Path) -> bytes:
     return (out / "tiny.weights").read_bytes()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_resumed_run_equals_one_that_never_stopped(
     cfg: Path, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,13 +104,15 @@ def run_and_kill(command: list[str], seconds: float) -> int:
         return process.wait()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_killed_again_and_again_ends_with_the_same_bits(drawings: Path, tmp_path: Path) -> None:
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(tiny_cfg(binary=True))
     begun = time.monotonic()
     assert main(arguments(cfg, drawings, tmp_path / "whole")) == 0
     whole = time.monotonic() - begun
-    command = [sys.executable, "-m", "tinier_yolo", *arguments(cfg, drawings, tmp_path / "killed", "--resume")]
+    more = ["--resume", "--keep-every", "10"]  # a checkpoint comes with its curves
+    command = [sys.executable, "-m", "tinier_yolo", *arguments(cfg, drawings, tmp_path / "killed", *more)]
     start_up = 3.0
     moments = random.Random(0)
     for _ in range(int(os.environ.get("TINIER_YOLO_KILLS", "3"))):
@@ -113,6 +122,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(drawings: Path, tm
     assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_finished_run_has_nothing_to_resume(
     drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,28 +191,6 @@ def test_an_output_folder_that_cannot_be_written(
     assert capsys.readouterr().err.startswith(f"tinier-yolo: {cfg}: cannot write into the output folder")
 
 
-def test_two_gloo_processes_train_together(drawings: Path, tmp_path: Path) -> None:
-    cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(tiny_cfg(binary=True))
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "tinier_yolo",
-    ]
-    arguments_ = arguments(cfg, drawings, tmp_path / "two", "--max-batches", "10")
-    subprocess.run([*command, *arguments_], cwd=ROOT, check=True, capture_output=True, timeout=240)
-    checkpoint = Checkpoint.load(tmp_path / "two" / "tiny.checkpoint")
-    assert (checkpoint.values["iteration"], checkpoint.values["world"]) == (10, 2)
-    load_weights(tmp_path / "two" / "tiny.weights", Network.load(cfg))
-    rows = (tmp_path / "two" / "tiny_training.csv").read_text().splitlines()
-    assert len(rows) == 3  # one process writes
-
-
 @pytest.fixture
 def spoilt(drawings: Path, tmp_path: Path) -> Path:
     """The drawings with two images that are none, in a folder of their own."""
@@ -226,6 +214,7 @@ def test_bad_images_are_all_found_before_the_first_step(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_bad_images_can_be_left_out(spoilt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(tiny_cfg(binary=False))
@@ -233,6 +222,7 @@ def test_bad_images_can_be_left_out(spoilt: Path, tmp_path: Path, capsys: pytest
     assert "10 images, 10 for validation" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_is_not_lost_by_starting_another(
     drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -251,21 +241,19 @@ def test_a_run_is_not_lost_by_starting_another(
     assert main([*command, "--overwrite"]) == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_two_runs_do_not_share_a_folder(drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = tmp_path / "tiny.cfg"
     cfg.write_text(tiny_cfg(binary=False))
-    code = "import sys, time; from pathlib import Path; from tinier_yolo.training.folder import locked\n"
-    code += "with locked(Path(sys.argv[1]), 'tiny'): print('held', flush=True); time.sleep(60)"
+    code = "import sys; from pathlib import Path; from tinier_yolo.training.folder import locked\n"
+    code += "with locked(Path(sys.argv[1]), 'tiny'): print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    try:
+    # It holds the lock until it is killed, however long the run takes.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         assert main(arguments(cfg, drawings, tmp_path / "out", "--max-batches", "5")) == 2
         assert "another training writes into this folder" in capsys.readouterr().err
-    finally:
         holder.kill()
-        holder.wait()
     assert main(arguments(cfg, drawings, tmp_path / "out", "--max-batches", "5")) == 0

@@ -220,7 +220,8 @@ class _Session:
         found = detect_image(source.label, self._detector, *self._thresholds, keep=self._draws)
         suffix = PurePath(source.name).suffix
         suffix = suffix if suffix.lower() in _PICTURE_SUFFIXES else ".png"
-        name = self.claim(source, suffix)
+        # A name that nothing goes by is not looked for: that would take a sixth of the time of a small picture.
+        name = self.claim(source, suffix) if self.saves or FORMATS[self._args.format].by_name else source.name
         drawn = self.done(found, source, name)
         if drawn is not None and self.saves:
             write_image(self.path(name, suffix), drawn)
@@ -307,7 +308,6 @@ class _Session:
         """Write the result of one picture; returns the picture, if it is wanted, with the boxes drawn."""
         from tinier_yolo.detection.formats.result import Result
         from tinier_yolo.media.addresses import shown
-        from tinier_yolo.media.drawing import draw_detections
 
         self._bar.clear()
         self._writer.write(Result(shown(source.label), name, *found.size, found.detections, frame, found.time))
@@ -316,7 +316,11 @@ class _Session:
             self._start = time.perf_counter()
         self.faces += len(found.detections)
         self._bar.update()
-        return None if found.rgb is None else draw_detections(found.rgb, found.detections, self._detector.class_names)
+        if found.rgb is None:
+            return None
+        from tinier_yolo.media.drawing import draw_detections
+
+        return draw_detections(found.rgb, found.detections, self._detector.class_names)
 
     def show(self, picture: Picture | None, wait: bool) -> bool:
         """Show a picture, if that is wanted; False where the user wants no more."""

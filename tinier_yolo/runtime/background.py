@@ -26,7 +26,7 @@ from tinier_yolo.runtime.kernels.vectors import target
 
 #: Processes that share the kernels of a program: it has six, and two of them take half of the time.
 _PROCESSES = 2
-#: Seconds after which a lock is one of a process that was killed.
+#: Seconds after which a lock counts no more, where nobody can tell whether its process is still there.
 _STALE = 180.0
 
 
@@ -72,7 +72,8 @@ class Compilation:
             with suppress(OSError):
                 self._lock.unlink()
         try:
-            self._lock.touch(exist_ok=False)
+            with self._lock.open("x") as file:
+                file.write(f"{os.getpid()} {_machine()}")
         except OSError:
             return False
         return True
@@ -104,9 +105,28 @@ class Compilation:
 
 def _is_fresh(lock: Path | None) -> bool:
     try:
-        return lock is not None and time.time() - lock.stat().st_mtime < _STALE
-    except OSError:
+        return lock is not None and time.time() - lock.stat().st_mtime < _STALE and not _is_abandoned(lock.read_text())
+    except (OSError, ValueError):
         return False
+
+
+def _is_abandoned(owner: str) -> bool:
+    """Whether the process that a lock names, ``PID MACHINE``, was one of this machine and has ended."""
+    pid, _, machine = owner.partition(" ")
+    if not machine or machine != _machine() or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # it is there, and another user's
+        return False
+    return False
+
+
+def _machine() -> str:
+    """This machine's name; empty where the signal 0 would not ask but end a process."""
+    return os.uname().nodename if hasattr(os, "uname") else ""
 
 
 def _is_python() -> bool:

@@ -18,6 +18,8 @@ from tinier_yolo.errors import PathLike, WeightsError
 from tinier_yolo.files import atomic_write
 
 FORMAT = "tinier-yolo checkpoint 1"
+#: What a value of a checkpoint is called where its name alone says little.
+_IN_WORDS = {"world": "number of processes, which share its batches in another way"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def check_same_run(checkpoint: Checkpoint, expected: Mapping[str, Any], path: Pa
         found = checkpoint.values.get(name)
         if found != value:
             raise WeightsError(
-                f"the checkpoint belongs to a run with another {name}",
+                f"the checkpoint belongs to a run with another {_IN_WORDS.get(name, name)}",
                 path=path,
                 expected=str(value)[:80],
                 found=str(found)[:80],

@@ -20,10 +20,10 @@ from tinier_yolo.errors import DataError, UsageError
 from tinier_yolo.training.augment import Image
 from tinier_yolo.training.class_views import ClassViews, cut_out, moved, recoloured
 from tinier_yolo.training.dataset import shuffled
-from tinier_yolo.training.devices import Processes
 from tinier_yolo.training.feed import affordable_workers, load_batches
 from tinier_yolo.training.held_images import HeldImages, hold, shrunk
 from tinier_yolo.training.options import TrainingOptions
+from tinier_yolo.training.processes import Processes
 
 #: Images of a batch in validation.
 _VALIDATION_BATCH = 100

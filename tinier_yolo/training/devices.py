@@ -1,41 +1,14 @@
-"""Where a run computes: device, precision, and the processes that share it."""
+"""Where a run computes: device and precision."""
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import TracebackType
 
 import torch
-import torch.distributed
 
 from tinier_yolo.errors import UsageError
-
-
-class Processes:
-    """The processes of a run: one, or as many as ``torchrun`` has started (it sets RANK, WORLD_SIZE, LOCAL_RANK)."""
-
-    def __init__(self) -> None:
-        self.world = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0"))
-        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this process writes the files and the messages."""
-        return self.rank == 0
-
-    def __enter__(self) -> Processes:
-        if self.world > 1:
-            torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.world > 1:
-            torch.distributed.destroy_process_group()
+from tinier_yolo.training.processes import Processes
 
 
 def choose_device(name: str, processes: Processes) -> torch.device:

@@ -17,9 +17,9 @@ from tinier_yolo.errors import DataError
 from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.check_images import check_images
 from tinier_yolo.training.dataset import Batch, TrainingSet, ValidationSet
-from tinier_yolo.training.devices import Processes
 from tinier_yolo.training.emphasis import correct, digest, load_hard
 from tinier_yolo.training.options import TrainingOptions
+from tinier_yolo.training.processes import Processes
 from tinier_yolo.training.views import Views
 
 #: Batches that each worker prepares ahead.

@@ -15,9 +15,9 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.files import atomic_write
 from tinier_yolo.training.augment import Augmentation, Image, apply_effects, draw_effects
 from tinier_yolo.training.dataset import Example, TrainingSet, ValidationSet
-from tinier_yolo.training.devices import Processes
 from tinier_yolo.training.feed import Feed
 from tinier_yolo.training.options import TrainingOptions
+from tinier_yolo.training.processes import Processes
 
 PERCENTILES = (10, 25, 50, 75, 90)
 #: A face of this height or more counts as large; half of FDDB's faces at 416x416 are higher than 98 pixels.

@@ -14,12 +14,12 @@ from tinier_yolo.datasets.classes import load_class_data
 from tinier_yolo.datasets.labels import load_data
 from tinier_yolo.training.class_feed import ClassBatch, ClassFeed
 from tinier_yolo.training.dataset import Batch
-from tinier_yolo.training.devices import Processes
 from tinier_yolo.training.feed import Feed
 from tinier_yolo.training.history import FACES
 from tinier_yolo.training.measure import TRAINING_COLUMNS, VALIDATION_COLUMNS, means, numbers_of
 from tinier_yolo.training.options import TrainingOptions
 from tinier_yolo.training.preview import compare_heights, heights_table
+from tinier_yolo.training.processes import Processes
 from tinier_yolo.training.region_loss import region_loss
 
 

@@ -22,10 +22,11 @@ from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.dataset import Batch, Example, TrainingSet, collate
 from tinier_yolo.training.device_augment import make_images, recolour
 from tinier_yolo.training.device_plan import PlannedBatch, PlannedSet
-from tinier_yolo.training.devices import Processes, choose_device, choose_precision
+from tinier_yolo.training.devices import choose_device, choose_precision
 from tinier_yolo.training.feed import load_batches
 from tinier_yolo.training.learner import Learner, tell
 from tinier_yolo.training.packed import Packed, load_parts
+from tinier_yolo.training.processes import Processes
 from tinier_yolo.training.timed_options import TimedOptions, Trainee
 from tinier_yolo.training.views import Boxes, Views, see
 

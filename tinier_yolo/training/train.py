@@ -1,8 +1,8 @@
 """Training, from top to bottom: prepare, step, keep, finish.
 
 A run is a function of its cfg, data, options and seed: batches depend on (seed, iteration) alone, checkpoints hold
-everything else, so that a run killed at any moment and resumed ends, on one machine, with the same bits as one that
-never stopped.
+everything else, so that a run killed at any moment and resumed ends, on the same machines, with the same bits as one
+that never stopped.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ import copy
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 from tqdm import tqdm
 
 from tinier_yolo.darknet.cfg import keys_without_effect
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
 from tinier_yolo.training.beginning import load_start
-from tinier_yolo.training.devices import Processes, autocast_for, choose_device, choose_precision
+from tinier_yolo.training.devices import autocast_for, choose_device, choose_precision
 from tinier_yolo.training.fixed_point import FixedPointModel, read_formats
 from tinier_yolo.training.folder import locked, refuse_old_run
 from tinier_yolo.training.history import History, draw_curves
@@ -32,6 +31,7 @@ from tinier_yolo.training.memory import keep_memory
 from tinier_yolo.training.model import DarknetModel
 from tinier_yolo.training.optimizer import MAX_GRADIENT
 from tinier_yolo.training.options import TrainingOptions, TrainingResult
+from tinier_yolo.training.processes import Processes
 from tinier_yolo.training.schedule import learning_rate
 from tinier_yolo.training.state import RunState, run_identity
 from tinier_yolo.training.task import AnyBatch, task_of
@@ -43,15 +43,21 @@ def train(network: Network, options: TrainingOptions) -> TrainingResult:
     Raises:
         TinierYoloError: bad data, files or options, before the first step.
     """
-    with Processes() as processes:
-        stem = Path(network.path).stem
-        refuse_old_run(options.out, stem, options.resume, options.overwrite)
-        run = Run(network, options, processes)
+    stem = Path(network.path).stem
+    with Processes() as processes, ExitStack() as held:
+        with processes.together():
+            # The folder is the first process's alone; to the others it may be the same or not.
+            if processes.is_first:
+                refuse_old_run(options.out, stem, options.resume, options.overwrite)
+            run = Run(network, options, processes)
+        processes.check_alike(run.shared)
         run.take_up()
-        with locked(options.out, stem) if processes.is_first else nullcontext():
+        with processes.together():
+            if processes.is_first:
+                held.enter_context(locked(options.out, stem))
             run.begin()
-            run.loop()
-            return run.finish()
+        run.loop()
+        return run.finish()
 
 
 class Run:
@@ -81,12 +87,33 @@ class Run:
         if isinstance(model, FixedPointModel):
             self.identity["formats"] = model.identity
 
+    @property
+    def shared(self) -> dict[str, object]:
+        """What the processes of a run must have in common, as JSON holds it."""
+        training, validation = self.feed.counts
+        numbers = {"number of training images": training, "number of validation images": validation}
+        options = {"max_batches": self.network.options.max_batches, "--resume": self.options.resume}
+        return {**self.identity, **numbers, **options, "precision": self.precision}
+
     # ------------------------------------------------------------------------------------------ preparation
 
     def take_up(self) -> None:
-        """Read the checkpoint or the initial weights."""
-        state, options, checkpoint = self.state, self.options, self._path(".checkpoint")
-        if options.resume and checkpoint.is_file():
+        """Read the checkpoint of the first process, or the initial weights."""
+        checkpoint = self._path(".checkpoint")
+        kept = self.processes.file_of_first(checkpoint) if self.options.resume else nullcontext()
+        state = self.state
+        with kept as here, self.processes.together():
+            self._take_up(here)
+            if state.finished and state.next >= self.network.options.max_batches:
+                raise UsageError(
+                    "nothing to train", path=checkpoint, expected="max_batches beyond it", found=state.next
+                )
+        # What chance has drawn could differ between two versions of PyTorch.
+        self.processes.copy_first([*state.model.state_dict().values()])
+
+    def _take_up(self, checkpoint: Path | None) -> None:
+        state, options = self.state, self.options
+        if checkpoint is not None:
             state.restore(checkpoint, self.identity)
         elif options.init is not None:
             initial = load_start(options.init, self.network, state.model.parameters_of_layers())
@@ -100,8 +127,6 @@ class Run:
             state.model.program(
                 self.task.class_names(options)
             )  # So that formats that do not fit are told before the first step.
-        if state.finished and state.next >= self.network.options.max_batches:
-            raise UsageError("nothing to train", path=checkpoint, expected="max_batches beyond it", found=state.next)
 
     def begin(self) -> None:
         """Open the histories, and say what will be done."""
@@ -125,15 +150,12 @@ class Run:
     def loop(self) -> None:
         """All steps that are left."""
         state, options, end = self.state, self.options, self.network.options.max_batches
-        model: nn.Module = state.model
-        if self.processes.world > 1:
-            model = DistributedDataParallel(state.model)
         batches = self.feed.batches(state.next, end)
         sums: Counter[str] = Counter()
         state.model.train()
         with tqdm(total=end, initial=state.next, unit="it", disable=not self.processes.is_first) as bar:
             for iteration in range(state.next, end):
-                sums.update(self.step(model, batches, iteration))
+                sums.update(self.step(batches, iteration))
                 bar.update()
                 if state.next % options.log_every == 0 or state.next == end:
                     rate = (bar.format_dict["rate"] or 0) * self.network.options.batch
@@ -142,23 +164,20 @@ class Run:
                 if state.next % options.keep_every == 0 or state.next == end:
                     self._keep()
 
-    def step(self, model: nn.Module, batches: Iterator[AnyBatch], iteration: int) -> dict[str, float]:
+    def step(self, batches: Iterator[AnyBatch], iteration: int) -> dict[str, float]:
         """One step of the optimiser; the sums of what the task measures over its subdivisions."""
         net, state = self.network.options, self.state
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(net, iteration)
         measured: Counter[str] = Counter()
-        for part in range(net.subdivisions):
+        for _ in range(net.subdivisions):
             batch = next(batches)
-            # The processes add their gradients up in the backward pass; once a step is enough, in its last part.
-            last = part == net.subdivisions - 1
-            alone = model.no_sync() if isinstance(model, DistributedDataParallel) and not last else nullcontext()
-            with alone:
-                with autocast_for(self.precision, self.device):
-                    output = model(batch.images.to(self.device))
-                loss, numbers = self.task.measure(output.float(), batch)
-                (loss / net.subdivisions).backward()  # type: ignore[no-untyped-call]
+            with autocast_for(self.precision, self.device):
+                output = state.model(batch.images.to(self.device))
+            loss, numbers = self.task.measure(output.float(), batch)
+            (loss / net.subdivisions).backward()  # type: ignore[no-untyped-call]
             measured.update(numbers)
+        self.processes.average([weight.grad for weight in state.model.parameters() if weight.grad is not None])
         gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), MAX_GRADIENT)
         if torch.isfinite(gradient):
             state.optimizer.step()
