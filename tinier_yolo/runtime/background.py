@@ -23,7 +23,6 @@ from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.kernels.compile import cache_folder, compiler
 from tinier_yolo.runtime.kernels.costs import costs, stored
-from tinier_yolo.runtime.kernels.primitives.measure import measure
 from tinier_yolo.runtime.kernels.vectors import target
 
 #: Processes that share the kernels of a program: it has six, and two of them take half of the time.
@@ -154,6 +153,8 @@ def main(arguments: list[str]) -> None:
     for kernel, nothing in list(kernels.values())[part::_PROCESSES]:
         kernel(*nothing)
     if part == 0 and stored() is None:
+        from tinier_yolo.runtime.kernels.primitives.measure import measure  # The process that waits does not need it.
+
         measure()
         further = _kernels(Engine(program, threads), height, width, threads)
         for name in further.keys() - kernels.keys():
