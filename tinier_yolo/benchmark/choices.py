@@ -64,7 +64,7 @@ def _choice(
     number: int, layer: QuantizedLayer, read: PackedMap, write: MapLayout, pixels: NDArray[np.uint8], rounds: int
 ) -> Choice:
     able = [family for family in select.FAMILIES if family.fits(layer, read.layout, write)]
-    chosen = next(family for family in select.FAMILIES if family.takes(layer, read.layout, write))
+    chosen = select.chosen(layer, read.layout, write)
     steps = {_name(family): _steps(family, layer, read, write) for family in able}
     best = {name: _burst(made, pixels, 1) for name, made in steps.items()}  # compiled by the first of its runs
     for _ in range(rounds):

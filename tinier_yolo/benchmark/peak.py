@@ -15,29 +15,14 @@ from tinier_yolo.runtime.kernels.compile import cache_folder, kernel
 from tinier_yolo.runtime.kernels.image.kernels import COLUMNS as _COLUMNS
 from tinier_yolo.runtime.kernels.lookup.vectors import BITS
 from tinier_yolo.runtime.kernels.packing import LANES
-from tinier_yolo.runtime.kernels.popcount.vectors import BURST, COUNTS_WORDS, add_mismatches, begin_burst, end_burst
-from tinier_yolo.runtime.kernels.vectors import INT16X32, INT32X16, add, keep, load, pointer, store, target, zeros
+from tinier_yolo.runtime.kernels.popcount.vectors import BURST, COUNTS_WORDS
+from tinier_yolo.runtime.kernels.primitives.kernels import count_words
+from tinier_yolo.runtime.kernels.vectors import INT16X32, add, keep, load, pointer, store, target, zeros
 from tinier_yolo.runtime.maps import aligned
 
 #: Binary products in one xor, popcount and add: 16 filters, 32 bits.
 PRODUCTS = 32 * LANES
 _STEPS = 100_000
-_ALL_BITS = np.uint32(0xFFFFFFFF)
-
-
-@kernel
-def _spin(words: NDArray[np.int32], source: NDArray[np.uint8], bursts: int) -> None:
-    s0, s1, s2, s3 = zeros(INT32X16), zeros(INT32X16), zeros(INT32X16), zeros(INT32X16)
-    for _ in range(bursts):
-        c0, c1, c2, c3 = begin_burst(s0), begin_burst(s1), begin_burst(s2), begin_burst(s3)
-        for step in range(min(BURST, _STEPS)):
-            w = load(INT32X16, words, (step & 7) * 16)
-            c0 = add_mismatches(c0, w, source, 0, _ALL_BITS)
-            c1 = add_mismatches(c1, w, source, 4, _ALL_BITS)
-            c2 = add_mismatches(c2, w, source, 8, _ALL_BITS)
-            c3 = add_mismatches(c3, w, source, 12, _ALL_BITS)
-        s0, s1, s2, s3 = end_burst(s0, c0), end_burst(s1, c1), end_burst(s2, c2), end_burst(s3, c3)
-    store(words, 128, add(add(s0, s1), add(s2, s3)))
 
 
 def popcount_peak(runs: int = 30) -> float:
@@ -45,7 +30,7 @@ def popcount_peak(runs: int = 30) -> float:
     words, source = aligned((9 * LANES,), np.int32), aligned((64,), np.uint8)
     words[:] = np.arange(words.size) * 2654435761 % (1 << 31)
     bursts = -(-_STEPS // BURST)
-    best = _best(lambda: _spin(words, source, bursts), runs)
+    best = _best(lambda: count_words(words, source, bursts, _STEPS), runs)
     return 4 * bursts * min(BURST, _STEPS) * PRODUCTS / best
 
 

@@ -62,7 +62,12 @@ def run(args: argparse.Namespace) -> int:
     """
     import json
 
+    from tinier_yolo.runtime.kernels.costs import stored
+    from tinier_yolo.runtime.kernels.primitives.measure import measure
+
     program = _random_program(args.cfg) if args.cfg else _load(args.model)
+    if stored() is None:
+        measure()  # as the processes do that compile kernels, so that the choice is theirs
     network = _resized(program.network, args.size)
     report = _measure(program, network, args.threads, args.runs)
     report["model"] = f"{args.cfg}, random weights" if args.cfg else str(args.model or default_model())
@@ -106,6 +111,7 @@ def _measure(program: AnyProgram, network: Network, threads: int, runs: int) -> 
     from tinier_yolo.benchmark.network import time_network
     from tinier_yolo.benchmark.peak import machine, pattern_peak, popcount_peak
     from tinier_yolo.runtime.engine import Engine
+    from tinier_yolo.runtime.kernels.costs import costs
 
     channels, height, width = network.input
     image = np.random.default_rng(0).integers(0, 256, (height, width, channels)).astype(np.uint8)
@@ -119,6 +125,7 @@ def _measure(program: AnyProgram, network: Network, threads: int, runs: int) -> 
         "runs": runs,
         "peak": popcount_peak(),
         "image_peak": pattern_peak(),
+        "costs": asdict(costs()),
         "whole": asdict(whole),
         "steps": [asdict(step) for step in steps],
         "map_bytes": engine.plan(height, width).map_bytes,
@@ -152,6 +159,9 @@ def _table(report: dict[str, Any]) -> Iterator[str]:
     yield f"{about['cpu']} ({variant}), numba {about['numba']}, LLVM {about['llvm']}"
     peaks = f"{peak / 1e12:.3f} T binary multiply-accumulates a second, {report['image_peak'] / 1e12:.3f} T of an image"
     yield f"peak of one core: {peaks}"
+    if "choices" in report:
+        shown = ", ".join(f"{name} {nanoseconds:.3f}" for name, nanoseconds in report["costs"].items())
+        yield f"primitives that the choice of kernels rests on, ns: {shown}"
     yield ""
     yield from _steps(report)
     yield ""

@@ -1,8 +1,8 @@
 """Compilation: other processes compile the kernels of a program while this one goes on without them.
 
-What is compiled is found in the folder of compiled kernels by every process on the machine. Beside it lies a mark
-for each set of kernels that is whole, so that nobody has to load kernels to find out, and, while they are compiled, a
-lock: one process in a machine full of them has it done.
+What is compiled is found in the folder of compiled kernels by every process on the machine. Beside it lie what was
+measured of the machine, a mark for each set of kernels that is whole, so that nobody has to load kernels to find out,
+and, while they are compiled, a lock: one process in a machine full of them has it done.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.engine import Engine
 from tinier_yolo.runtime.kernels.compile import cache_folder, compiler
+from tinier_yolo.runtime.kernels.costs import costs, stored
 from tinier_yolo.runtime.kernels.vectors import target
 
 #: Processes that share the kernels of a program: it has six, and two of them take half of the time.
@@ -46,9 +47,10 @@ class Compilation:
         self._mark = self._lock = None
         if folder is None or not _is_python():
             return  # Nothing would be found again, or nobody could do it: this process compiles for itself.
-        name = _digest(_kernels(Engine(program, threads), height, width, threads))
+        self._engine, self._size = (program, threads), (height, width)
+        name = self._name()
         self._mark, self._lock = folder / f"whole-{name}", folder / f"lock-{name}"
-        if not self._mark.exists() and self._locked():
+        if not (self._mark.exists() and stored()) and self._locked():
             self._start(program.to_bytes(), [str(number) for number in (height, width, threads)])
 
     def is_done(self) -> bool:
@@ -61,10 +63,15 @@ class Compilation:
         if None in codes:
             return False
         if not any(codes):
+            costs.cache_clear()  # The machine has been measured: some layers may have got other kernels.
             with suppress(OSError):
-                self._mark.touch()
+                self._mark.with_name(f"whole-{self._name()}").touch()
         self._end()
         return True
+
+    def _name(self) -> str:
+        """Of the set of kernels that the program would run with."""
+        return _digest(_kernels(Engine(*self._engine), *self._size, self._engine[1]))
 
     def _locked(self) -> bool:
         assert self._lock is not None, "there is a folder"
@@ -160,10 +167,19 @@ def main(arguments: list[str]) -> None:
     part, height, width, threads = map(int, arguments)
     if hasattr(os, "nice"):
         os.nice(5)  # The pictures go first.
-    engine = Engine(Program.from_bytes(sys.stdin.buffer.read()), threads)
+    program = Program.from_bytes(sys.stdin.buffer.read())
+    kernels = _kernels(Engine(program, threads), height, width, threads)
     # In the order of the layers: the first ones' kernels take about as long as the last ones'.
-    for kernel, nothing in list(_kernels(engine, height, width, threads).values())[part::_PROCESSES]:
+    for kernel, nothing in list(kernels.values())[part::_PROCESSES]:
         kernel(*nothing)
+    if part == 0 and stored() is None:
+        from tinier_yolo.runtime.kernels.primitives.measure import measure  # The process that waits does not need it.
+
+        measure()
+        further = _kernels(Engine(program, threads), height, width, threads)
+        for name in further.keys() - kernels.keys():
+            kernel, nothing = further[name]
+            kernel(*nothing)
 
 
 if __name__ == "__main__":

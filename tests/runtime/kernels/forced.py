@@ -10,6 +10,7 @@ import pytest
 
 from tinier_yolo.ifq.program import QuantizedLayer
 from tinier_yolo.runtime.kernels import select
+from tinier_yolo.runtime.kernels.costs import Costs
 from tinier_yolo.runtime.kernels.image import layer as image
 from tinier_yolo.runtime.kernels.popcount import layer as popcount
 from tinier_yolo.runtime.kernels.step import Step
@@ -18,13 +19,13 @@ from tinier_yolo.runtime.maps import MapLayout, PackedMap
 
 @dataclass(frozen=True, eq=False)
 class Forced:
-    """A family that takes every layer that it can run."""
+    """A family that gets every layer that it can run."""
 
     family: select.Family
     fits: Callable[[QuantizedLayer, MapLayout, MapLayout], bool]
 
-    def takes(self, layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
-        return self.fits(layer, read, write)
+    def cost(self, _layer: QuantizedLayer, _read: MapLayout, _write: MapLayout, _costs: Costs) -> float:
+        return 0.0
 
     def pack(self, layer: QuantizedLayer) -> Any:
         return self.family.pack(layer)

@@ -1,9 +1,11 @@
 """The integer kernels, fast twins of ``ifq.reference``: a folder for each family of them, and what all share.
 
-``select`` chooses the family that runs a layer. ``image`` is for the first layer, ``rows`` for layers of few channels
-on large maps, ``lookup`` for layers of many filters, ``popcount`` for any. ``pool`` is no family: it is the max pool
-that stands apart from its convolution, and families share it. A folder holds the family's ``kernels``,
-the ``vectors`` that it alone needs, and ``layer``: which layers it takes and how they are packed for it.
+``select`` chooses the family that runs a layer: the one that should take the least time, by its own account and by the
+``costs`` of this machine, which ``primitives`` measures. ``image`` is for the first layer, ``rows`` for layers of few
+channels on large maps, ``lookup`` for layers of many filters, ``popcount`` for any. ``pool`` is no family: it is the
+max pool that stands apart from its convolution, and families share it. A folder holds the family's ``kernels``, the
+``vectors`` that it alone needs, and ``layer``: which layers it fits, what they should cost and how they are packed for
+it.
 
 **Sums without multiplication.** A level q of k bits is k bits x_p: q = sum of 2^p x_p for p = 0 .. k - 1. A weight is a
 bit w, 1 for +1 and 0 for -1, so that its value is 2w - 1. Of two bits

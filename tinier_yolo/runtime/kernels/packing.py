@@ -42,6 +42,11 @@ def bounds(layer: QuantizedLayer) -> NDArray[np.int64]:
     return constants(layer)[:, None] - layer.thresholds
 
 
+def levels_work(bits: int) -> int:
+    """What levels of so many bits are made of: a comparison for each bound, and two steps to store each plane."""
+    return (1 << bits) - 1 + 2 * bits
+
+
 def pooled_cells(pool: MaxPool, height: int, width: int, output: Shape) -> NDArray[np.intp]:
     """Which cells each window of a max pool covers: indices (cells out, size * size) into height * width.
 

@@ -1,4 +1,4 @@
-"""Which kernels a layer gets: those of the first family that takes it. Nothing else in the program chooses."""
+"""Which kernels a layer gets: those that should be the quickest here. Nothing else in the program chooses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.ifq.program import OutputLayer, QuantizedLayer
+from tinier_yolo.runtime.kernels.costs import Costs, costs
 from tinier_yolo.runtime.kernels.image import layer as image
 from tinier_yolo.runtime.kernels.lookup import layer as lookup
 from tinier_yolo.runtime.kernels.popcount import layer as popcount
@@ -23,8 +24,8 @@ class Family(Protocol):
     def fits(self, layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
         """Whether it can run a layer from the one map into the other."""
 
-    def takes(self, layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
-        """Whether it can, and pays on this machine."""
+    def cost(self, layer: QuantizedLayer, read: MapLayout, write: MapLayout, costs: Costs) -> float:
+        """How many nanoseconds it should take on this machine for a layer that it can run."""
 
     def pack(self, layer: QuantizedLayer) -> Any:
         """The layer as its kernels take it, made once for maps of every size."""
@@ -33,8 +34,14 @@ class Family(Protocol):
         """What makes the one map of the other, in order."""
 
 
-#: In order of preference; the last one takes every layer.
+#: Of several that should take equally long the first one is preferred; the last one runs every layer.
 FAMILIES: tuple[Family, ...] = (image, rows, lookup, popcount)
+
+
+def chosen(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> Family:
+    """The family that should be the quickest for a layer from the one map into the other, on this machine."""
+    able = [family for family in FAMILIES if family.fits(layer, read, write)]
+    return min(able, key=lambda family: family.cost(layer, read, write, costs()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +53,7 @@ class PackedLayer:
 
     def steps(self, read: PackedMap, write: PackedMap) -> list[Step]:
         """What makes the one map of the other, in order; an image that no family reads as it is is packed first."""
-        family = next(f for f in FAMILIES if f.takes(self.layer, read.layout, write.layout))
+        family = chosen(self.layer, read.layout, write.layout)
         if family not in self._packed:
             self._packed[family] = family.pack(self.layer)
         return with_image(family.steps(self._packed[family], read, write), read)

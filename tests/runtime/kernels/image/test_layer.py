@@ -7,7 +7,7 @@ import numpy as np
 from tests.networks import Block
 from tests.runtime.kernels.test_packing import program
 from tinier_yolo.darknet.layers import Shape
-from tinier_yolo.runtime.kernels.image.layer import pack, takes
+from tinier_yolo.runtime.kernels.image.layer import fits, pack
 from tinier_yolo.runtime.maps import MapLayout
 
 
@@ -29,12 +29,12 @@ def test_patterns_and_signs_are_the_weights() -> None:
 def test_which_first_layers_are_for_the_image_kernel() -> None:
     write = MapLayout(Shape(8, 16, 32), 2, 1)
 
-    def fits(block: Block, shape: Shape | None = None, planes: int = 8) -> bool:
-        return takes(program(block).layers[0], MapLayout(shape or Shape(3, 32, 64), planes, 1), write)
+    def fitting_one(block: Block, shape: Shape | None = None, planes: int = 8) -> bool:
+        return fits(program(block).layers[0], MapLayout(shape or Shape(3, 32, 64), planes, 1), write)
 
     fitting = Block(8, pool=(2, 2))
-    assert fits(fitting)
-    assert not fits(fitting, planes=2)  # A map that is no image.
+    assert fitting_one(fitting)
+    assert not fitting_one(fitting, planes=2)  # A map that is no image.
     for block in (
         Block(8),
         Block(8, pool=(2, 1)),
@@ -42,6 +42,6 @@ def test_which_first_layers_are_for_the_image_kernel() -> None:
         Block(8, 3, 2, 1, (2, 2)),
         Block(8, 3, 1, 0, (2, 2)),
     ):
-        assert not fits(block)
+        assert not fitting_one(block)
     for other in (Shape(3, 24, 64), Shape(3, 32, 48), Shape(4, 32, 64)):
-        assert not fits(fitting, other)
+        assert not fitting_one(fitting, other)

@@ -1,4 +1,4 @@
-"""The layout of the lookup kernels, and where they are used."""
+"""The layout of the lookup kernels, and what they should take."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.networks import Block, ifq_cfg, random_image, random_program
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.ifq.program import QuantizedLayer
+from tinier_yolo.runtime.kernels.costs import Costs
 from tinier_yolo.runtime.kernels.lookup import layer as lookup
 from tinier_yolo.runtime.kernels.lookup.kernels import BLOCK
 from tinier_yolo.runtime.kernels.lookup.vectors import BITS, ENTRIES
@@ -52,10 +53,13 @@ def test_codes_count_the_bits_that_differ() -> None:
         assert tables[plane, code, index] == (int(code) ^ int(index)).bit_count() << int(plane)
 
 
-def test_wide_layers_are_taken_and_narrow_ones_are_not() -> None:
+def test_more_work_costs_more() -> None:
     maps = MapLayout(Shape(256, 13, 13), 2, 1), MapLayout(Shape(512, 13, 13), 2, 1)
-    assert lookup.takes(layer(512, 256), *maps)
-    assert not lookup.takes(layer(16, 8), *maps)
+    whole = lookup.cost(layer(512, 256), *maps, Costs(1, 1, 1, 1))
+    assert lookup.cost(layer(448, 256), *maps, Costs(1, 1, 1, 1)) < whole
+    assert lookup.cost(layer(512, 200), *maps, Costs(1, 1, 1, 1)) < whole
+    assert lookup.cost(layer(512, 256), *maps, Costs(1, 1, 0.9, 0.9)) < whole
+    assert lookup.cost(layer(512, 256), *maps, Costs(1, 2, 1, 1)) == whole
 
 
 @pytest.mark.parametrize("size", [(13, 13), (6, 10), (3, 1)])

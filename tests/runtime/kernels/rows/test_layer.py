@@ -1,4 +1,4 @@
-"""The layout of the kernel for narrow layers, and where it is used."""
+"""The layout of the kernel for narrow layers, and what it should take."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from tests.networks import Block
 from tests.runtime.kernels.test_packing import program
 from tinier_yolo.darknet.layers import Shape
 from tinier_yolo.ifq.program import QuantizedLayer
-from tinier_yolo.runtime.kernels.lookup.vectors import BITS
-from tinier_yolo.runtime.kernels.rows import layer as rows_family
+from tinier_yolo.runtime.kernels.costs import Costs
 from tinier_yolo.runtime.kernels.rows.kernels import CHANNELS, COLUMNS, PATTERNS, SLOT
-from tinier_yolo.runtime.kernels.rows.layer import _runs, fits, pack, takes, vectors
+from tinier_yolo.runtime.kernels.rows.layer import _runs, cost, fits, pack, vectors
 from tinier_yolo.runtime.maps import MapLayout
 
 
@@ -93,23 +92,15 @@ def test_a_row_takes_as_many_vectors_as_its_slots_need() -> None:
     assert [vectors(width) for width in widths] == [1, 1, 2, 2, 3, 3, 4, 4, 4, 7, 14]
 
 
-@pytest.mark.parametrize(("words", "expected"), [(True, "yynnnny"), (False, "yyyyyny")])
-def test_where_it_pays_off(words: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_family, "COUNTS_WORDS", words)
-    found = ""
-    for channels, bits, width in (
-        (8, 2, 208),
-        (16, 2, 104),
-        (32, 2, 104),
-        (8, 1, 208),
-        (8, 2, 26),
-        (8, 1, 20),
-        (32, 3, 52),
-    ):
-        shapes = maps(Shape(channels, width, width), Shape(16, width // 2, width // 2))
-        pays = takes(layer(Block(16, pool=(2, 2)), channels, bits), *shapes)
-        found += "y" if pays else "n"
-    assert found == expected
+def test_more_work_costs_more() -> None:
+    def of(filters: int, channels: int, bits: int, width: int) -> float:
+        shapes = maps(Shape(channels, width, width), Shape(filters, width // 2, width // 2))
+        return cost(layer(Block(filters, pool=(2, 2)), channels, bits), *shapes, Costs(1, 1, 1, 1))
+
+    assert of(16, 16, 2, 62) < of(17, 16, 2, 62) < of(17, 24, 2, 62)
+    assert of(16, 32, 2, 62) < of(16, 32, 3, 62)
+    # Half of the lanes beyond the first slot are idle.
+    assert of(16, 16, 2, 62) / 62**2 < of(16, 16, 2, 64) / 64**2
 
 
 @pytest.mark.parametrize("channels", [8, 16, 24])
@@ -123,10 +114,3 @@ def test_a_slot_may_be_read_from_any_row(channels: int) -> None:
         data = layout.allocate()
         assert data.base is not None
         assert last + (layout.channel_bytes == 2) <= data.base.ctypes.data + data.base.nbytes - data.ctypes.data
-
-
-@pytest.mark.skipif(not BITS, reason="this machine has no instruction to look up bytes with")
-def test_of_more_than_64_filters_lookups_are_preferred() -> None:
-    shapes = maps(Shape(32, 104, 104), Shape(128, 52, 52))
-    assert fits(layer(Block(128, pool=(2, 2)), 32, 2), *shapes)
-    assert not takes(layer(Block(128, pool=(2, 2)), 32, 2), *shapes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinier_yolo.ifq.program import QuantizedLayer
 from tinier_yolo.ifq.tensors import IMAGE_BITS, pack_bits
+from tinier_yolo.runtime.kernels.costs import Costs
 from tinier_yolo.runtime.kernels.image.kernels import (
     CHANNELS,
     COLUMNS,
@@ -34,11 +35,6 @@ class PackedImageLayer:
     filters: Filters
 
 
-def takes(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
-    """Wherever it fits, the kernel is by far the quickest."""
-    return fits(layer, read, write)
-
-
 def fits(layer: QuantizedLayer, read: MapLayout, _write: MapLayout) -> bool:
     """Whether the kernel is made for this layer and an image of this shape."""
     convolution, pool, image = layer.convolution, layer.pool, read.shape
@@ -51,6 +47,11 @@ def fits(layer: QuantizedLayer, read: MapLayout, _write: MapLayout) -> bool:
         and image.height % ROWS == image.width % COLUMNS == 0
         and image.channels == CHANNELS
     )
+
+
+def cost(_layer: QuantizedLayer, _read: MapLayout, _write: MapLayout, _costs: Costs) -> float:
+    """Wherever it fits, the kernel is by far the quickest."""
+    return 0.0
 
 
 def pack(layer: QuantizedLayer) -> PackedImageLayer:

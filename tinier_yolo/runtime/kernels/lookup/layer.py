@@ -1,4 +1,4 @@
-"""A wide layer for the lookup kernels, and which layers are worth it."""
+"""A wide layer for the lookup kernels, and what it should take."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.ifq.program import BinaryConvolution, QuantizedLayer
+from tinier_yolo.runtime.kernels.costs import Costs
 from tinier_yolo.runtime.kernels.lookup.kernels import (
     BLOCK,
     FILTERS,
@@ -21,9 +22,8 @@ from tinier_yolo.runtime.kernels.lookup.kernels import (
     convolve_lookup_pool_parallel,
 )
 from tinier_yolo.runtime.kernels.lookup.vectors import BITS, ENTRIES, GROUPS, TOTALS, WINDOWS
-from tinier_yolo.runtime.kernels.packing import LANES, Quads, bounds, pools_quads, sign_bits
+from tinier_yolo.runtime.kernels.packing import Quads, bounds, levels_work, pools_quads, sign_bits
 from tinier_yolo.runtime.kernels.pool.layer import pool_step, unpooled
-from tinier_yolo.runtime.kernels.popcount.vectors import COUNTS_WORDS
 from tinier_yolo.runtime.kernels.step import Step
 from tinier_yolo.runtime.maps import MapLayout, PackedMap, aligned
 
@@ -37,13 +37,11 @@ _MOST = 65535
 #: Bytes of tables, weights and sums that a segment may touch, for them to stay in the caches next to the core.
 _CACHED = 40 << 10
 
-# Cycles on a Zen 4, with its own instructions and held back to those of others, as measured in 2026. Only their
-# proportions count. _LOOKUP is one lookup for 64 filters in one window; _WORD is one word for 16 filters.
-_LOOKUP = 1.6 if GROUPS == 2 and BITS == 6 else 1.8
-_LONE_LOOKUP = 2.6 if GROUPS == 2 else _LOOKUP
-_WORD = 1.65 if COUNTS_WORDS else 4.8
-_TABLE, _TABLE_PLANE = 2.0, 1.15
-_LEVELS, _WORD_LEVELS = 30, 6
+#: A lookup of a layer beside one alone, part of whose time is that of the bursts' ends.
+_LOOKUP = 0.77
+# What is done beside lookups, in slots: for 64 filters the end of a burst and each bound of a result, for each cell of
+# the input its place, and for each of its tables its planes and its store.
+_BURST, _LEVEL, _CELL, _TABLE = 7.0, 6.5, 50.0, 1.6
 
 
 def fits(layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
@@ -52,16 +50,19 @@ def fits(layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
     return 0 < greatest * BITS <= 255 and layer.limit < _MOST
 
 
-def takes(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
-    """Whether these kernels can run the layer, and should be quicker than those that count bits."""
-    if not fits(layer, read, write):
-        return False
+def cost(layer: QuantizedLayer, read: MapLayout, write: MapLayout, costs: Costs) -> float:
+    """Nanoseconds that a layer that :func:`fits` should take."""
     filters, channels, size, _ = layer.convolution.weight_shape
-    chunks, (pairs, lone) = -(-channels // BITS), divmod(-(-filters // FILTERS), 2)
-    tables = chunks * (_TABLE + _TABLE_PLANE * layer.input_bits) * layer.convolution.stride**2
-    lookups = size**2 * chunks * (2 * pairs * _LOOKUP + lone * _LONE_LOOKUP) + tables + (2 * pairs + lone) * _LEVELS
-    groups, words = -(-filters // LANES), size * -(-channels * size // 32)
-    return lookups < groups * (words * layer.input_bits * _WORD + _WORD_LEVELS)
+    _, height, width = layer.convolved(read.shape)
+    windows, chunks, groups = height * width, -(-channels // BITS), -(-filters // FILTERS)
+    results = write.shape.height * write.shape.width if pools_quads(layer) else windows
+    paired = groups - groups % GROUPS if GROUPS == 2 else 0
+    lookups = size**2 * chunks * _LOOKUP * (paired * costs.pair + (groups - paired) * costs.lookup)
+    bursts = size * -(-size * chunks // _most(layer.input_bits)) * groups * _BURST
+    cells = (read.shape.height + 2 * read.border) * (read.shape.width + 2 * read.border)
+    tables = cells * (_CELL + chunks * (1 + layer.input_bits) * _TABLE)
+    others = windows * bursts + tables + results * groups * levels_work(layer.bits) * _LEVEL
+    return windows * lookups + others * costs.slot
 
 
 def pack(layer: QuantizedLayer) -> PackedLookup:
@@ -134,7 +135,7 @@ class PackedLookup:
         # still is above every sum.
         assert layer.limit < _MOST
         _, channels, size, _ = layer.convolution.weight_shape
-        order, bursts, segments = _ordered(size, -(-channels // BITS), 255 // (((1 << layer.input_bits) - 1) * BITS))
+        order, bursts, segments = _ordered(size, -(-channels // BITS), _most(layer.input_bits))
         weights = _indices(layer)[(..., *order.T)]
         packed = aligned((len(weights) // FILTERS, len(order), FILTERS), np.uint8)
         packed[:] = weights.reshape(-1, FILTERS, len(order))[:, LANE_FILTERS].transpose(0, 2, 1)
@@ -218,6 +219,11 @@ def _ordered(size: int, chunks: int, most: int) -> tuple[NDArray[np.intp], tuple
                 bursts += [len(burst) for burst in np.array_split(np.arange(lookups), -(-lookups // most))]
             segments.append(len(bursts))
     return np.array(order), tuple(bursts), tuple(segments)
+
+
+def _most(bits: int) -> int:
+    """Lookups whose sum a byte holds, for levels of so many bits."""
+    return 255 // (((1 << bits) - 1) * BITS)
 
 
 def _indices(layer: BinaryConvolution) -> Bytes:

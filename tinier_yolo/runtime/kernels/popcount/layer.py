@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.ifq.program import BinaryConvolution, OutputLayer, QuantizedLayer
+from tinier_yolo.runtime.kernels.costs import Costs
 from tinier_yolo.runtime.kernels.packing import (
     LANES,
     QUAD,
     Quads,
     bounds,
     constants,
+    levels_work,
     pools_quads,
     sign_bits,
     whole_quads,
@@ -30,6 +32,7 @@ from tinier_yolo.runtime.kernels.popcount.kernels import (
     convolve_pool,
     convolve_pool_parallel,
 )
+from tinier_yolo.runtime.kernels.popcount.vectors import COUNTS_WORDS
 from tinier_yolo.runtime.kernels.step import Step
 from tinier_yolo.runtime.maps import MapLayout, PackedMap, aligned
 
@@ -39,13 +42,25 @@ Words = NDArray[np.uint64]
 #: A lane without a filter: no S is below it.
 _NEVER = np.iinfo(np.int32).min
 
+# What is done beside words, in slots: for each plane of a window of 16 filters (bytes are counted in bursts, whose ends
+# take most of it), and for each bound, or store, of a result.
+_PLANE = 4.0 if COUNTS_WORDS else 17.0
+_LEVEL = 1.0 if COUNTS_WORDS else 1.8
 
-def takes(_layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
+
+def fits(_layer: QuantizedLayer, _read: MapLayout, _write: MapLayout) -> bool:
     """They run every layer."""
     return True
 
 
-fits = takes
+def cost(layer: QuantizedLayer, read: MapLayout, write: MapLayout, costs: Costs) -> float:
+    """Nanoseconds that a layer should take."""
+    filters, _, size, _ = layer.convolution.weight_shape
+    _, height, width = layer.convolved(read.shape)
+    windows, words = height * width, size * -(-read.channel_bytes * size // 4)
+    results = write.shape.height * write.shape.width if pools_quads(layer) else windows
+    summed = windows * layer.input_bits * (words * costs.word + _PLANE * costs.slot)
+    return -(-filters // LANES) * (summed + results * levels_work(layer.bits) * _LEVEL * costs.slot)
 
 
 def pack(layer: QuantizedLayer) -> PackedLayer:

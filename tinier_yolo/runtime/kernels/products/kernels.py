@@ -164,13 +164,16 @@ def pool(*arguments: Any) -> None:
     """Max pool: some cells. Arguments: the fields of a ``Pool``, the first cell, and the cell after the last one."""
     p = Pool(*arguments[:-2])
     for cell in range(arguments[-2], arguments[-1]):
-        to = p.cells[cell]
-        for c in range(p.channels):
-            p.target[to + c] = p.source[p.windows[cell, 0] + c]
-        for i in range(1, p.windows.shape[1]):
-            start = p.windows[cell, i]
-            for c in range(p.channels):
-                p.target[to + c] = max(p.target[to + c], p.source[start + c])
+        # Of slices LLVM makes vectors, since their indices begin at 0 and need no test for negative ones.
+        made = p.target[p.cells[cell] : p.cells[cell] + p.channels]
+        for i in range(p.windows.shape[1]):
+            read = p.source[p.windows[cell, i] : p.windows[cell, i] + p.channels]
+            if i == 0:
+                for c in range(made.size):
+                    made[c] = read[c]
+            else:
+                for c in range(made.size):
+                    made[c] = max(made[c], read[c])
 
 
 @parallel_kernel
@@ -195,12 +198,11 @@ def widen(image: NDArray[np.uint8], *arguments: Any) -> None:
     Arguments after it: the fields of a ``Widen``, the first row, and the row after the last one.
     """
     w = Widen(*arguments[:-2])
-    _, width, channels = image.shape
     for row in range(arguments[-2], arguments[-1]):
-        start = w.origin + row * w.row
-        for x in range(width):
-            for c in range(channels):
-                w.target[start + x * channels + c] = image[row, x, c]
+        start, read = w.origin + row * w.row, image[row].reshape(-1)
+        made = w.target[start : start + read.size]
+        for i in range(read.size):  # LLVM makes vectors of it: see ``pool``.
+            made[i] = read[i]
 
 
 @parallel_kernel

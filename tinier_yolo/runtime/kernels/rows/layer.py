@@ -1,4 +1,4 @@
-"""A narrow layer for the kernel with pixels in the lanes, and which layers are worth it."""
+"""A narrow layer for the kernel with pixels in the lanes, and what it should take."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinier_yolo.ifq.program import QuantizedLayer
-from tinier_yolo.runtime.kernels.lookup import layer as lookup
-from tinier_yolo.runtime.kernels.lookup.kernels import FILTERS as LOOKUP_FILTERS
+from tinier_yolo.runtime.kernels.costs import Costs
 from tinier_yolo.runtime.kernels.packing import LANES, bounds, sign_bits
-from tinier_yolo.runtime.kernels.popcount.vectors import COUNTS_WORDS
 from tinier_yolo.runtime.kernels.rows.kernels import (
     CHANNELS,
     COLUMNS,
@@ -30,17 +28,12 @@ from tinier_yolo.runtime.maps import READ_AHEAD, MapLayout, PackedMap
 #: The kernel is for few channels: it keeps the sums of four rows, for 64 channels 64 KiB of them, which a cache of the
 #: second level has room for.
 _MOST_CHANNELS = 64
-# Below these measures, taken on a Zen 4 in 2026, the popcount kernels are quicker.
-#: On a machine that counts bytes (LLVM's targets "haswell" and "x86-64"): the share of the lanes that hold pixels of
-#: the row, times the bits of a level. Popcount takes its time for each bit of a level, this kernel for all together.
-_LEAST_SHARE = 0.75
-#: On a machine that counts 32-bit words: the share of the lanes alone, ...
-_LEAST_SHARE_BESIDE_POPCOUNT = 0.78
-#: ... the columns of the convolution, ...
-_LEAST_WIDTH = 32
-#: ... and, as the most and not the least, the channels for each bit of a level. Popcount takes its time for each word
-#: of 32 channels, this kernel for each four channels.
-_CHANNELS_A_BIT = 12
+#: A slot that is added, beside one alone: the loads of terms are the same, the loops longer.
+_SLOT_ADDED = 0.87
+# What is done besides, in slots: the 32 slots of eight channels of 62 pixels are made, and with cells of more than two
+# bytes, whose bytes are gathered one by one, for each plane; the bytes of a run are widened; and for 62 pixels a filter
+# begins and each of its bounds is compared; a byte or two of a cell are stored.
+_MAKE, _GATHER, _WIDEN, _FILTER, _BOUND, _STORE = 250.0, 35.0, 1.3, 18.0, 3.5, 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +59,19 @@ def fits(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
     )
 
 
-def takes(layer: QuantizedLayer, read: MapLayout, write: MapLayout) -> bool:
-    """Whether the kernel can run this layer, and sooner than those of the families after it."""
-    if not fits(layer, read, write):
-        return False
-    # A lookup serves 64 filters at once; where there are no more, most of its lanes are idle.
-    if layer.convolution.filters > LOOKUP_FILTERS and lookup.takes(layer, read, write):
-        return False
-    bits, width = layer.input_bits, layer.convolved(read.shape).width
-    share = width / (PIXELS * vectors(width))
-    if not COUNTS_WORDS:
-        return share * bits > _LEAST_SHARE
-    few = layer.convolution.input.channels <= _CHANNELS_A_BIT * bits
-    return bits > 1 and few and width >= _LEAST_WIDTH and share > _LEAST_SHARE_BESIDE_POPCOUNT
+def cost(layer: QuantizedLayer, read: MapLayout, write: MapLayout, costs: Costs) -> float:
+    """Nanoseconds that a layer that :func:`fits` should take."""
+    filters, cell = layer.convolution.filters, read.channel_bytes
+    rows, width = write.shape.height, 2 * write.shape.width
+    blocks, wide = -(-width // COLUMNS), vectors(width) * filters
+    _, runs = _runs(2 * cell, layer.input_bits)
+    added = wide * 2 * cell * 2 * 9 * _SLOT_ADDED
+    made = 2 * blocks * cell * (_MAKE + (_GATHER * layer.input_bits if cell > 2 else 0))
+    compared = blocks * filters * (_FILTER + ((1 << layer.bits) - 1) * _BOUND)
+    # Those of whole slots of 9 to 16 filters are stored at once.
+    alone = width // 2 - (width // COLUMNS * COLUMNS // 2 if write.channel_bytes == 2 else 0)
+    stored = alone * -(-filters // LANES) * layer.bits * _STORE
+    return rows * (added + made + wide * 6 * runs * _WIDEN + compared + stored) * costs.slot
 
 
 def pack(layer: QuantizedLayer) -> PackedRows:
