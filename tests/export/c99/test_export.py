@@ -17,7 +17,7 @@ from tinier_yolo.ifq.program import Program
 from tinier_yolo.shipped import default_model
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
-#: Compiler and options of this machine's; four cells are worked on at once where words have 32 bits, eight without vectors.
+#: Compiler and options of this machine's; words of 32 bits hold four cells, and eight is what there is without vectors.
 NATIVE = (["gcc", "-O2"], ["gcc", "-O1", "-DFACE_CELLS=4"], ["gcc", "-O2", "-DFACE_CELLS=8"], ["clang", "-O2"])
 SANITIZE = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 #: Compiler, and what runs the program.
