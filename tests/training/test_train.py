@@ -137,7 +137,7 @@ def test_a_finished_run_has_nothing_to_resume(
         (["--batch", "1", "--size", "8"], "batch normalisation over a single value"),
         (
             ["--batch", "2", "--subdivisions", "2", "--size", "8"],
-            "found one image and a map of 1x1, for an input of 8x8",
+            "one image and a map of 1x1, for an input of 8x8",
         ),
         (["--keep-every", "7"], "does not fit --log-every"),
         (["--init", "none.weights"], "none.weights: cannot read the weights"),

@@ -183,6 +183,7 @@ def check_norms(network: Network, images: int) -> None:
     """Refuse a run whose batch normalisation would see a single value, which has no variance.
 
     Args:
+        network: of any kind.
         images: of a subdivision on one process.
 
     Raises:
