@@ -11,19 +11,8 @@ import pytest
 from scripts import bench_c99
 from scripts.exported_c import Exported
 
-QUICK = [
-    "--targets",
-    "portable",
-    "--compilers",
-    "gcc",
-    "--options=-O0",
-    "--size",
-    "32",
-    "--rounds",
-    "1",
-    "--burst",
-    "2",
-]
+SHORT = ["--targets", "portable", "--compilers", "gcc", "--size", "32", "--rounds", "1", "--burst", "2"]
+QUICK = [*SHORT, "--options=-O0"]
 Run = pytest.CaptureFixture[str]
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
