@@ -9,36 +9,33 @@ What is counted is the CPU time of the one thread, so that other work on the mac
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts import reporting  # noqa: E402
+from scripts.exported_c import NAME, Exported, call  # noqa: E402
 from tinier_yolo.benchmark.network import Timing  # noqa: E402
 from tinier_yolo.benchmark.peak import machine  # noqa: E402
 from tinier_yolo.cli.options import count, size  # noqa: E402
 from tinier_yolo.errors import TinierYoloError, UsageError  # noqa: E402
-from tinier_yolo.export.c99.export import c_files, write  # noqa: E402
 from tinier_yolo.ifq import reference  # noqa: E402
 from tinier_yolo.ifq.program import Program  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
 from tinier_yolo.shipped import default_model  # noqa: E402
 
-Image = NDArray[np.uint8]
 NUMBA = "Numba kernels, 1 thread"
 OPTIONS = {"portable": ["-O2"], "simd": ["-O2", "-march=native"]}
 
@@ -84,10 +81,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     engine = Engine(program)
     runs: dict[str, Callable[[], Any]] = {NUMBA: lambda: engine.run(image)}
     with tempfile.TemporaryDirectory() as folder:
-        for target in {build.target: None for build in builds}:
-            write(c_files(program, "face", target), Path(folder) / target)
         for number, build in enumerate(builds):
-            runs[build.name] = compile_and_prove(build, Path(folder) / build.target, number, image)
+            exported = compile_and_prove(program, build, Path(folder) / str(number), (width, height))
+            runs[build.name] = partial(exported.run, image)
         expected = reference.run_maps(program, image)[1]
         for name, run in runs.items():
             if not np.array_equal(run(), expected):
@@ -115,32 +111,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def compile_and_prove(build: Build, folder: Path, number: int, image: Image) -> Callable[[], NDArray[np.int32]]:
-    """A function that runs the build on an image; returns the output map.
+def compile_and_prove(program: Program, build: Build, folder: Path, size: tuple[int, int]) -> Exported:
+    """The build as a library.
 
     Raises:
         TinierYoloError: it does not compile, or the golden maps differ.
     """
-    proof, library = folder / f"proof{number}", folder / f"library{number}.so"
-    command = [build.compiler, "-std=c99", *build.options]
-    _call([*command, "-DFACE_TRACE", str(folder / "face.c"), str(folder / "face_test.c"), "-o", str(proof)])
-    if ", 0 differences" not in _call([str(proof)]):
+    command = [build.compiler, *build.options]
+    exported = Exported(program, folder, command, size, build.target)
+    sources = [str(folder / f"{NAME}.c"), str(folder / f"{NAME}_test.c")]
+    call([*command, "-std=c99", f"-D{NAME.upper()}_TRACE", *sources, "-o", str(folder / "proof")])
+    if ", 0 differences" not in call([str(folder / "proof")]):
         raise TinierYoloError(f"{build.name} computes other maps")
-    _call([*command, "-shared", "-fPIC", str(folder / "face.c"), "-o", str(library)])
-    face = ctypes.CDLL(str(library))
-    face.face_arena_bytes.restype = ctypes.c_size_t
-    height, width, _ = image.shape
-    arena = np.zeros(face.face_arena_bytes(width, height) // 8 + 1, np.uint64)
-    output = np.zeros((30, height // 32, width // 32), np.int32)
-    pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (arena, image, output)]
-
-    def run() -> NDArray[np.int32]:
-        status = face.face_run(pointers[0], ctypes.c_size_t(arena.nbytes), pointers[1], width, height, pointers[2])
-        if status != 0:
-            raise TinierYoloError(f"{build.name}: status {status}")
-        return output
-
-    return run
+    return exported
 
 
 def interleave(runs: Mapping[str, Callable[[], Any]], rounds: int, burst: int) -> dict[str, list[float]]:
@@ -176,13 +159,6 @@ def _builds(args: argparse.Namespace) -> list[Build]:
         for target in args.targets
         for compiler in args.compilers
     ]
-
-
-def _call(command: Sequence[str]) -> str:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise TinierYoloError(f"{' '.join(command)}: {(result.stderr or result.stdout).strip()}")
-    return result.stdout
 
 
 def _parser() -> argparse.ArgumentParser:

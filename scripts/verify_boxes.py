@@ -12,7 +12,6 @@ import argparse
 import ctypes
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,13 +24,13 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from scripts.exported_c import Exported, call, pointer  # noqa: E402
 from tinier_yolo.defaults import NMS, THRESH  # noqa: E402
 from tinier_yolo.detection.detections import Detections  # noqa: E402
 from tinier_yolo.detection.detector import Detector  # noqa: E402
 from tinier_yolo.detection.letterbox import Letterbox  # noqa: E402
 from tinier_yolo.errors import MediaError, TinierYoloError, UsageError  # noqa: E402
 from tinier_yolo.export.c99 import tables  # noqa: E402
-from tinier_yolo.export.c99.export import c_files, write  # noqa: E402
 from tinier_yolo.export.web.page import web_page  # noqa: E402
 from tinier_yolo.ifq.program import Program  # noqa: E402
 from tinier_yolo.media.images import read_image  # noqa: E402
@@ -63,35 +62,28 @@ class Box(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in ("left", "top", "right", "bottom", "score", "class_id", "order")]
 
 
-class Exported:
-    """The exported C as a library of this machine.
+class Detection:
+    """The exported C from a photograph to its boxes.
 
-    Raises:
-        TinierYoloError: it does not compile.
+    Attributes:
+        exported: the network; the last output map.
+        input: uint8 (416, 416, 3), the last photograph, letterboxed.
     """
 
     def __init__(self, program: Program, folder: Path, compiler: str) -> None:
-        names = [path.name for path in write(c_files(program, "face"), folder) if path.suffix == ".c"]
-        sources = [str(folder / name) for name in names if not name.endswith("_test.c")]
-        command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", *sources, "-o", str(folder / "face.so")]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            raise TinierYoloError(f"{' '.join(command)}: {made.stderr.strip()}")
-        self._face = ctypes.CDLL(str(folder / "face.so"))
-        self._face.face_arena_bytes.restype = ctypes.c_size_t
-        self._arena = np.zeros(self._face.face_arena_bytes(SIDE, SIDE) // 8 + 1, np.uint64)
+        self.exported = Exported(program, folder, [compiler, "-O2"], (SIDE, SIDE))
         self.input = np.zeros((SIDE, SIDE, 3), np.uint8)
-        self.map = np.zeros(program.shapes(SIDE, SIDE)[-1], np.int32)
 
     def detect(self, image: Image) -> list[Box]:
-        """Letterbox, network and boxes; the input and the map stay in the attributes."""
+        """Letterbox, network and boxes; the input and the map stay in the attributes.
+
+        Raises:
+            TinierYoloError: the C refuses it.
+        """
         height, width, _ = image.shape
-        pixels, arena, input_, map_ = (
-            array.ctypes.data_as(ctypes.c_void_p) for array in (image, self._arena, self.input, self.map)
-        )
-        face, found = self._face, (Box * ROOM)()
-        status = face.face_letterbox(pixels, width, height, SIDE, SIDE, input_)
-        status |= face.face_run(arena, ctypes.c_size_t(self._arena.nbytes), input_, SIDE, SIDE, map_)
+        face, found = self.exported.library, (Box * ROOM)()
+        status = face.face_letterbox(pointer(image), width, height, SIDE, SIDE, pointer(self.input))
+        map_ = pointer(self.exported.run(self.input))
         count = face.face_boxes(map_, SIDE, SIDE, width, height, round(THRESH * 100), round(NMS * 100), found, ROOM)
         if status != 0 or count < 0:
             raise TinierYoloError(f"the exported C: status {status}, {count} boxes")
@@ -116,12 +108,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compare(folder: Path, count: int, compiler: str, work: Path) -> int:
     """Run all; returns the exit code."""
     program = Program.load(default_model())
-    exported, engine, detector = Exported(program, work, compiler), Engine(program), Detector.load()
+    c, engine, detector = Detection(program, work, compiler), Engine(program), Detector.load()
     images: list[tuple[Path, Image]] = list(photographs(folder, count))
     expected = [detector.detect(image) for _, image in images]
     wrong, largest = 0, 0.0
     for (path, image), boxes in zip(images, expected, strict=True):
-        problem, error = difference(exported, engine, image, boxes)
+        problem, error = difference(c, engine, image, boxes)
         largest = max(largest, error)
         if problem:
             wrong += 1
@@ -156,13 +148,13 @@ def photographs(folder: Path, count: int) -> Iterator[tuple[Path, Image]]:
             print(error)
 
 
-def difference(exported: Exported, engine: Engine, image: Image, expected: Detections) -> tuple[str, float]:
+def difference(c: Detection, engine: Engine, image: Image, expected: Detections) -> tuple[str, float]:
     """What differs, "" if nothing does, and the largest distance of an edge, in pixels."""
-    found = exported.detect(image)
+    found = c.detect(image)
     letterbox = Letterbox.fit((image.shape[1], image.shape[0]), (SIDE, SIDE))
-    if not np.array_equal(exported.input, letterbox.apply(image)):
+    if not np.array_equal(c.input, letterbox.apply(image)):
         return "another input", 0.0
-    if not np.array_equal(exported.map, engine.run(exported.input)):
+    if not np.array_equal(c.exported.map, engine.run(c.input)):
         return "another map", 0.0
     if len(found) != len(expected):
         return f"{len(found)} boxes, not {len(expected)}", 0.0
@@ -193,10 +185,7 @@ def page_boxes(program: Program, images: Sequence[tuple[Path, Image]], work: Pat
         entries.append({"path": str(path), "width": width, "height": height})
     (work / "list.json").write_text(json.dumps(entries), encoding="utf-8")
     command = ["node", *(str(work / name) for name in ("run.js", "facts.json", "list.json"))]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        raise TinierYoloError(f"node: {made.stderr.strip()}")
-    return [json.loads(line) for line in made.stdout.splitlines()]
+    return [json.loads(line) for line in call(command).splitlines()]
 
 
 def equal(found: Sequence[dict[str, object]], expected: Detections) -> bool:

@@ -144,6 +144,11 @@ def test_a_finished_run_has_nothing_to_resume(
         (["--data", "none.data"], "none.data: cannot read the .data file"),
         (["--size", "60"], "multiple of the network's stride"),
         (["--batch", "3", "--subdivisions", "2"], "batch cannot be divided"),
+        (["--batch", "1", "--size", "8"], "batch normalisation over a single value"),
+        (
+            ["--batch", "2", "--subdivisions", "2", "--size", "8"],
+            "one image and a map of 1x1, for an input of 8x8",
+        ),
         (["--keep-every", "7"], "does not fit --log-every"),
         (["--init", "none.weights"], "none.weights: cannot read the weights"),
     ],

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from tinier_yolo.darknet.layers import BatchNorm, Region
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
 from tinier_yolo.errors import DataError
@@ -176,6 +177,30 @@ def sizes_of(network: Network) -> tuple[tuple[int, int], ...]:
         (stride * n, stride * max(1, round(n * height / width)))
         for n in range(max(1, cells - spread), cells + spread + 1)
     )
+
+
+def check_norms(network: Network, images: int) -> None:
+    """Refuse a run whose batch normalisation would see a single value, which has no variance.
+
+    Args:
+        network: of any kind.
+        images: of a subdivision on one process.
+
+    Raises:
+        CfgError: a normalised map has one cell, at one of the sizes, and there is one image.
+    """
+    sizes = (
+        sizes_of(network) if isinstance(network.layers[-1], Region) else ((network.input.width, network.input.height),)
+    )
+    for size in sizes if images == 1 else ():
+        for layer in network.resized(*size).layers:
+            normalized = isinstance(layer, BatchNorm) or getattr(layer, "batch_normalize", False)
+            if normalized and layer.output.width * layer.output.height == 1:
+                raise layer.section.error(
+                    "batch normalisation over a single value",
+                    expected="more images in a subdivision, or a larger input",
+                    found=f"one image and a map of 1x1, for an input of {size[0]}x{size[1]}",
+                )
 
 
 def _emphasis(options: TrainingOptions) -> dict[str, object]:

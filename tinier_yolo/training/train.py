@@ -23,6 +23,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
 from tinier_yolo.training.beginning import load_start
 from tinier_yolo.training.devices import autocast_for, choose_device, choose_precision
+from tinier_yolo.training.feed import check_norms
 from tinier_yolo.training.fixed_point import FixedPointModel, read_formats
 from tinier_yolo.training.folder import locked, refuse_old_run
 from tinier_yolo.training.history import History, draw_curves
@@ -69,6 +70,7 @@ class Run:
         if net.batch % (net.subdivisions * processes.world):
             divisor = f"a multiple of subdivisions x processes, {net.subdivisions * processes.world}"
             raise UsageError("batch cannot be divided", expected=divisor, found=net.batch)
+        check_norms(network, net.batch // (net.subdivisions * processes.world))
         if options.threads:
             torch.set_num_threads(options.threads)
         torch.manual_seed(options.seed)

@@ -108,7 +108,7 @@ def _defines(program: Program) -> str:
         f"#define TABLE_WORDS {packing.table_words(program)}\n"
         f"#if VECTORS\n#define ZEROS {vectors.zeros(program)}\n"
         f"#define SCRATCH_BYTES 0\n#else\n"
-        f"#define SCRATCH_BYTES (TABLE_WORDS * CELLS + {_most_filters(program)} * sizeof(sums_of))\n#endif"
+        f"#define SCRATCH_BYTES (TABLE_WORDS * AT_ONCE + {_most_filters(program)} * sizeof(sums_of))\n#endif"
     )
 
 

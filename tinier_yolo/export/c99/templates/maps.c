@@ -49,8 +49,15 @@ static uint8_t *to_ring(stream *s, int i, int32_t line) {
     return (uint8_t *)at(s, next->ring + row) + line * pitch + padding;
 }
 
+/* Cells that are worked on: for each word the place of its first one, in bytes from the first one of a row. */
+typedef struct {
+    int32_t at[WORDS];
+    int32_t step, count; /* bytes from cell to cell, and cells of a word */
+    int whole;           /* of the image: whether the bytes of every tap stand side by side in the row */
+} place;
+
 /* Bytes at from, from + step, ...: that of cell c becomes byte c of the word. */
-INLINE word load(const uint8_t *from, int32_t step, int32_t count) {
+INLINE word load_word(const uint8_t *from, int32_t step, int32_t count) {
     word bytes = 0;
     int32_t c;
 #if LITTLE_ENDIAN_BYTES
@@ -66,7 +73,7 @@ INLINE word load(const uint8_t *from, int32_t step, int32_t count) {
 }
 
 /* Bytes of the even cells, at from, from + 2 step, ..., as far as `left` columns go: 16 bits each. */
-INLINE word load_even(const uint8_t *from, int32_t step, int32_t left, int whole) {
+INLINE word load_even_word(const uint8_t *from, int32_t step, int32_t left, int whole) {
     word fields = 0;
     int32_t c;
     if (whole) { /* the last byte, an odd cell's, may lie behind the row: there is more of the arena */
@@ -77,6 +84,28 @@ INLINE word load_even(const uint8_t *from, int32_t step, int32_t left, int whole
         fields |= (word)from[2 * c * step] << (16 * c);
     }
     return fields;
+}
+
+/* Those of all words at work. */
+INLINE entry load(const place *from, const uint8_t *row) {
+#if WORDS == 2
+    const entry both = {load_word(row + from->at[0], from->step, from->count),
+                        load_word(row + from->at[1], from->step, from->count)};
+    return both;
+#else
+    return load_word(row + from->at[0], from->step, from->count);
+#endif
+}
+
+INLINE entry load_even(const place *from, const uint8_t *row, int32_t left) {
+    const int32_t step = from->step;
+#if WORDS == 2
+    const entry both = {load_even_word(row + from->at[0], step, left - from->at[0], from->whole),
+                        load_even_word(row + from->at[1], step, left - from->at[1], from->whole)};
+    return both;
+#else
+    return load_even_word(row + from->at[0], step, left - from->at[0], from->whole);
+#endif
 }
 
 static void store(uint8_t *to, word bytes, int32_t count) {

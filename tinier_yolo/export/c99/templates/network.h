@@ -21,9 +21,11 @@ extern "C" {
 #define NETWORK_WIDTH @width@        /* the size that the network was made for; others may be run */
 #define NETWORK_HEIGHT @height@
 
-/* Cells that are worked on at once, each in a byte of a word: 4 or 8. */
+/* Cells that are worked on at once, each in a byte: 4 in a word of 32 bits, 8 in one of 64, 16 in a vector of two. */
 #ifndef NETWORK_CELLS
-#if UINTPTR_MAX > 0xffffffffu
+#if UINTPTR_MAX > 0xffffffffu && defined(__GNUC__)
+#define NETWORK_CELLS 16
+#elif UINTPTR_MAX > 0xffffffffu
 #define NETWORK_CELLS 8
 #else
 #define NETWORK_CELLS 4

@@ -11,103 +11,101 @@
  * look them up. Bytes of the image are levels of 8 bits, whose groups are summed in 16 bits.
  */
 
-/* What a group adds to D, for the 4 bits of weights of its first two channels; entries are `step` words apart. */
-INLINE void fill4(word *table, int step, word v0, word v1, word top, word others) {
-    const word low = v0 + others, high = (v0 ^ top) + others;
+/* What a group adds to D, for the 4 bits of weights of its first two channels. */
+INLINE void fill4(entry *table, entry v0, entry v1, word top, entry others) {
+    const entry low = v0 + others, high = (v0 ^ top) + others;
     table[0] = low + v1;
-    table[step] = high + v1;
-    table[2 * step] = low + (v1 ^ top);
-    table[3 * step] = high + (v1 ^ top);
+    table[1] = high + v1;
+    table[2] = low + (v1 ^ top);
+    table[3] = high + (v1 ^ top);
 }
 
 /* For all 16 of four channels. Bit j is channel j's. */
-static void fill16(word *table, word v0, word v1, word v2, word v3, word top) {
-    fill4(table, 1, v0, v1, top, v2 + v3);
-    fill4(table + 4, 1, v0, v1, top, (v2 ^ top) + v3);
-    fill4(table + 8, 1, v0, v1, top, v2 + (v3 ^ top));
-    fill4(table + 12, 1, v0, v1, top, (v2 ^ top) + (v3 ^ top));
+INLINE void fill16(entry *table, const entry *v, word top) {
+    fill4(table, v[0], v[1], top, v[2] + v[3]);
+    fill4(table + 4, v[0], v[1], top, (v[2] ^ top) + v[3]);
+    fill4(table + 8, v[0], v[1], top, v[2] + (v[3] ^ top));
+    fill4(table + 12, v[0], v[1], top, (v[2] ^ top) + (v[3] ^ top));
 }
 
-static void fill_from(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int bits) {
-    word v[4] = {0, 0, 0, 0};
+static void fill_from(entry *table, const place *from, const uint8_t *line, size_t pitch, int bits) {
+    entry v[4] = {NONE, NONE, NONE, NONE};
     if (line != NULL && bits <= 2) {
-        const word all = load(line, step, count);
+        const entry all = load(from, line);
         v[0] = all & (BYTES * 3);
         v[1] = all >> 2 & (BYTES * 3);
         v[2] = all >> 4 & (BYTES * 3);
         v[3] = all >> 6 & (BYTES * 3);
     } else if (line != NULL) {
-        const word all = load(line, step, count), more = load(line + pitch, step, count);
+        const entry all = load(from, line), more = load(from, line + pitch);
         v[0] = all & (BYTES * 15);
         v[1] = all >> 4 & (BYTES * 15);
         v[2] = more & (BYTES * 15);
         v[3] = more >> 4 & (BYTES * 15);
     }
-    fill16(table, v[0], v[1], v[2], v[3], BYTES * ((1u << bits) - 1));
+    fill16(table, v, BYTES * ((1u << bits) - 1));
 }
 
 /* For all 256 of eight channels. */
-static void fill256(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t count, int bits) {
-    word low[16], high[16];
+static void fill256(entry *table, const place *from, const uint8_t *line, size_t pitch, int bits) {
+    entry low[16], high[16];
     int32_t i, j;
-    fill_from(low, line, pitch, step, count, bits);
-    fill_from(high, line == NULL ? NULL : line + pitch, pitch, step, count, bits);
+    fill_from(low, from, line, pitch, bits);
+    fill_from(high, from, line == NULL ? NULL : line + pitch, pitch, bits);
     for (i = 0; i < 16; i += 4) {
-        const word a = low[i], b = low[i + 1], c = low[i + 2], d = low[i + 3];
-        word *t = table + i;
-        for (j = 0; j < 16; j += 2, t += 32) {
-            const word more = high[j], most = high[j + 1];
+        const entry a = low[i], b = low[i + 1], c = low[i + 2], d = low[i + 3];
+        entry *t = table + i;
+        for (j = 0; j < 16; j++, t += 16) {
+            const entry more = high[j];
             t[0] = a + more;
             t[1] = b + more;
             t[2] = c + more;
             t[3] = d + more;
-            t[16] = a + most;
-            t[17] = b + most;
-            t[18] = c + most;
-            t[19] = d + most;
         }
     }
 }
 
 /* The same for channels of the image: the even cells' bytes, in 16 bits each. Those of the odd cells are the even ones'
  * of a place one stride on, so that every table serves twice. */
-INLINE void fill_image(word *table, const uint8_t *line, size_t pitch, int32_t step, int32_t left, int32_t channels,
-                       int whole) {
+INLINE void fill_image(entry *table, const place *from, const uint8_t *line, size_t pitch, int32_t left, int32_t channels) {
     const int32_t here = line == NULL ? 0 : channels;
-    const word v0 = here > 0 ? load_even(line, step, left, whole) : 0;
-    const word v1 = here > 1 ? load_even(line + pitch, step, left, whole) : 0;
-    const word v2 = here > 2 ? load_even(line + 2 * pitch, step, left, whole) : 0;
-    const word v3 = here > 3 && IMAGE_CHANNELS == 4 ? load_even(line + 3 * pitch, step, left, whole) : 0;
+    entry v[4] = {NONE, NONE, NONE, NONE};
+    v[0] = here > 0 ? load_even(from, line, left) : v[0];
+    v[1] = here > 1 ? load_even(from, line + pitch, left) : v[1];
+    v[2] = here > 2 ? load_even(from, line + 2 * pitch, left) : v[2];
+    v[3] = here > 3 && IMAGE_CHANNELS == 4 ? load_even(from, line + 3 * pitch, left) : v[3];
     if (IMAGE_CHANNELS == 4) {
-        fill16(table, v0, v1, v2, v3, EVEN);
+        fill16(table, v, EVEN);
     } else {
-        fill4(table, 1, v0, v1, EVEN, v2);
-        fill4(table + 4, 1, v0, v1, EVEN, v2 ^ EVEN);
+        fill4(table, v[0], v[1], EVEN, v[2]);
+        fill4(table + 4, v[0], v[1], EVEN, v[2] ^ EVEN);
     }
 }
 
-/* Add the bytes of a word to D of a filter. */
-INLINE void widen(sums_of *sums, word bytes) {
+/* Add the bytes of an entry to D of a filter. */
+INLINE void widen(sums_of *sums, entry bytes) {
 #if WIDE_SUMS
     int32_t c;
-    for (c = 0; c < CELLS; c++) {
-        sums->cells[c] += (uint32_t)(bytes >> (8 * c)) & 255u;
+    for (c = 0; c < AT_ONCE; c++) {
+        sums->cells[c] += (uint32_t)(WORD_OF(bytes, c / CELLS) >> (8 * (c % CELLS))) & 255u;
     }
 #else
-    sums->fields[0] += bytes & EVEN;
-    sums->fields[1] += bytes >> 8 & EVEN;
+    sums->even += bytes & EVEN;
+    sums->odd += bytes >> 8 & EVEN;
 #endif
 }
 
-INLINE void widen_image(sums_of *sums, const word *both) {
+/* The same in 16 bits: the even cells' and the odd ones'. */
+INLINE void widen_image(sums_of *sums, entry even, entry odd) {
 #if WIDE_SUMS
     int32_t c;
-    for (c = 0; c < CELLS; c++) {
-        sums->cells[c] += (uint32_t)(both[c & 1] >> (16 * (c >> 1))) & 0xffffu;
+    for (c = 0; c < AT_ONCE; c++) {
+        const entry d = c & 1 ? odd : even;
+        sums->cells[c] += (uint32_t)(WORD_OF(d, c / CELLS) >> (16 * (c % CELLS >> 1))) & 0xffffu;
     }
 #else
-    sums->fields[0] += both[0];
-    sums->fields[1] += both[1];
+    sums->even += even;
+    sums->odd += odd;
 #endif
 }
 
@@ -117,13 +115,13 @@ INLINE void clear(const layer *l, sums_of *sums) {
     (void)l;
     memset(sums, 0, sizeof *sums);
 #else
-    sums->fields[0] = sums->fields[1] = l->narrow != NULL ? FIELDS << 15 : 0;
+    sums->even = sums->odd = NONE + (l->narrow != NULL ? FIELDS << 15 : 0);
 #endif
 }
 
 /* What eight groups give to D, by their tables and 32 bits of weights. */
-INLINE word eight(const word *t, uint32_t bits) {
-    word all = t[bits & 15];
+INLINE entry eight(const entry *t, uint32_t bits) {
+    entry all = t[bits & 15];
     all += t[16 + (bits >> 4 & 15)];
     all += t[32 + (bits >> 8 & 15)];
     all += t[48 + (bits >> 12 & 15)];
@@ -144,7 +142,7 @@ INLINE const uint32_t *weights_from(const layer *l, int32_t index) {
 }
 
 /* Add what the groups first .. first + n - 1 give to D of every filter. */
-static void look_up(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
+static void look_up(const layer *l, const entry *tables, int32_t first, int32_t n, sums_of *sums) {
     const uint32_t *w = weights_from(l, first / 8);
     const sums_of *end = sums + l->filters;
     const int32_t together = words_together(l, first / 8);
@@ -154,8 +152,8 @@ static void look_up(const layer *l, const word *tables, int32_t first, int32_t n
         }
     } else {
         for (; sums != end; sums++, w += together) {
-            const word *t = tables;
-            word all = 0;
+            const entry *t = tables;
+            entry all = NONE;
             int32_t left = n;
             uint32_t bits = w[0] >> (4 * (first % 8));
             if (left >= 8) {
@@ -173,12 +171,12 @@ static void look_up(const layer *l, const word *tables, int32_t first, int32_t n
 }
 
 /* What four pairs of groups give to D. */
-INLINE word four(const word *t, uint32_t bits) {
+INLINE entry four(const entry *t, uint32_t bits) {
     return t[bits & 255] + t[256 + (bits >> 8 & 255)] + t[512 + (bits >> 16 & 255)] + t[768 + (bits >> 24)];
 }
 
 /* The same for pairs of groups. */
-static void look_up_pairs(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
+static void look_up_pairs(const layer *l, const entry *tables, int32_t first, int32_t n, sums_of *sums) {
     const uint32_t *w = weights_from(l, first / 4);
     const sums_of *end = sums + l->filters;
     const int32_t together = words_together(l, first / 4);
@@ -188,7 +186,7 @@ static void look_up_pairs(const layer *l, const word *tables, int32_t first, int
         }
     } else {
         for (; sums != end; sums++, w += together) {
-            word all = 0;
+            entry all = NONE;
             int32_t i;
             for (i = 0; i < n; i++) {
                 all += tables[256 * i + (int32_t)(w[i / 4] >> (8 * (i % 4)) & 255)];
@@ -198,15 +196,15 @@ static void look_up_pairs(const layer *l, const word *tables, int32_t first, int
     }
 }
 
-/* What a group of the image gives to D; the odd cells' table is `odd` words on. */
-INLINE void add_image(const word *table, int32_t odd, uint32_t bits, word *both) {
-    const word *entry = table + (bits & (IMAGE_WORDS - 1));
-    both[0] += entry[0];
-    both[1] += entry[odd];
+/* What a group of the image gives to D; the odd cells' table is `odd` entries on. */
+INLINE void add_image(const entry *table, int32_t odd, uint32_t bits, entry *both) {
+    const entry *of = table + (bits & (IMAGE_WORDS - 1));
+    both[0] += of[0];
+    both[1] += of[odd];
 }
 
 /* A window of 3x3 cells of one group. */
-INLINE void add_nine(const word *t, int32_t row, int32_t odd, const uint32_t *w, word *both) {
+INLINE void add_nine(const entry *t, int32_t row, int32_t odd, const uint32_t *w, entry *both) {
     const uint32_t bits = w[0];
     add_image(t, odd, bits, both);
     add_image(t + IMAGE_WORDS, odd, bits >> 4, both);
@@ -222,38 +220,38 @@ INLINE void add_nine(const word *t, int32_t row, int32_t odd, const uint32_t *w,
 }
 
 /* Add what n rows of the window from row `first` on give to D of every filter. */
-static void look_up_image(const layer *l, const word *tables, int32_t first, int32_t n, sums_of *sums) {
+static void look_up_image(const layer *l, const entry *tables, int32_t first, int32_t n, sums_of *sums) {
     const int32_t in_a_row = l->size * IMAGE_GROUPS, odd = l->stride * IMAGE_GROUPS * IMAGE_WORDS;
-    const int32_t row_words = in_a_row * IMAGE_WORDS + odd;
+    const int32_t row_entries = in_a_row * IMAGE_WORDS + odd;
     int32_t f, row, i;
     for (f = 0; f < l->filters; f++, sums++) {
-        word both[2] = {0, 0};
+        entry both[2] = {NONE, NONE};
         if (IMAGE_GROUPS == 1 && l->size == 3 && n == 3) {
-            add_nine(tables, row_words, odd, l->weights + 2 * f, both);
+            add_nine(tables, row_entries, odd, l->weights + 2 * f, both);
         } else {
             for (row = 0; row < n; row++) {
                 for (i = 0; i < in_a_row; i++) {
                     const int32_t group = (first + row) * in_a_row + i;
                     const uint32_t *w = weights_from(l, group / 8) + f * words_together(l, group / 8);
-                    add_image(tables + row * row_words + i * IMAGE_WORDS, odd, *w >> (4 * (group % 8)), both);
+                    add_image(tables + row * row_entries + i * IMAGE_WORDS, odd, *w >> (4 * (group % 8)), both);
                 }
             }
         }
         if (first == 0) {
             clear(l, sums);
         }
-        widen_image(sums, both);
+        widen_image(sums, both[0], both[1]);
     }
 }
 
 /* The tables of some groups, and what they add whenever there is no room for more of them. */
 typedef struct {
     const layer *of;
-    word *tables;
+    entry *tables;
     sums_of *sums;
     size_t pitch;         /* between two lines */
-    int32_t count;        /* of cells */
-    int32_t words;        /* of a table */
+    place cells;          /* at work */
+    int32_t entries;      /* of a table */
     int32_t first, n;     /* the first table that is there, and how many */
     int32_t chunk, total; /* how many may be there, and how many there are of the whole window */
 } adder;
@@ -262,7 +260,7 @@ static void prepare(adder *a, const layer *l) {
     a->of = l;
     a->total = l->size * l->size * ((l->channels + l->group - 1) / l->group);
     /* So many that their bytes cannot overflow: 8 * 24, 16 * 12, 8 * 28, 4 * 60. */
-    a->words = l->group == 8 ? 256 : 16;
+    a->entries = l->group == 8 ? 256 : 16;
     a->chunk = l->in_bits == 4 ? 4 : l->in_bits == 3 || l->group == 8 ? 8 : 16;
 }
 
@@ -272,11 +270,11 @@ static void add_tap(adder *a, const uint8_t *line) {
     const size_t lines = l->in_bits > 2 || l->group == 8 ? 2 : 1;
     int32_t channel;
     for (channel = 0; channel < l->channels; channel += l->group) {
-        word *table = a->tables + a->words * a->n;
+        entry *table = a->tables + a->entries * a->n;
         if (l->group == 8) {
-            fill256(table, line, a->pitch, l->stride, a->count, l->in_bits);
+            fill256(table, &a->cells, line, a->pitch, l->in_bits);
         } else {
-            fill_from(table, line, a->pitch, l->stride, a->count, l->in_bits);
+            fill_from(table, &a->cells, line, a->pitch, l->in_bits);
         }
         line = line == NULL ? NULL : line + lines * a->pitch;
         a->n++;
@@ -288,21 +286,21 @@ static void add_tap(adder *a, const uint8_t *line) {
     }
 }
 
-/* D of all filters for the cells from column x of the image on: as many rows of the window at once as have room. */
-static void add_up_image(const adder *a, const uint8_t *const *rows, int32_t x) {
+/* D of all filters for cells of the image: as many rows of the window at once as have room. */
+static void add_up_image(adder *a, const uint8_t *const *rows) {
     const layer *l = a->of;
     const int32_t places = l->size + l->stride, at_once = TABLE_WORDS / (places * IMAGE_GROUPS * IMAGE_WORDS);
     const int32_t pitch = (int32_t)a->pitch;
-    const int whole = LITTLE_ENDIAN_BYTES && l->stride == 1 && x + l->size + CELLS - 1 <= pitch;
-    int32_t first, row, place, channel;
+    int32_t first, row, column, channel;
+    a->cells.whole = LITTLE_ENDIAN_BYTES && l->stride == 1 && a->cells.at[WORDS - 1] + l->size + CELLS - 1 <= pitch;
     for (first = 0; first < l->size; first += at_once) {
         const int32_t end = smaller(first + at_once, l->size);
-        word *table = a->tables;
+        entry *table = a->tables;
         for (row = first; row < end; row++) {
-            for (place = x * l->stride; place < x * l->stride + places; place++) {
-                const uint8_t *line = rows[row] == NULL ? NULL : rows[row] + place;
+            for (column = 0; column < places; column++) {
+                const uint8_t *line = rows[row] == NULL ? NULL : rows[row] + column;
                 for (channel = 0; channel < NETWORK_CHANNELS; channel += 4, table += IMAGE_WORDS) {
-                    fill_image(table, line, a->pitch, l->stride, pitch - place, NETWORK_CHANNELS - channel, whole);
+                    fill_image(table, &a->cells, line, a->pitch, pitch - column, NETWORK_CHANNELS - channel);
                     line = line == NULL ? NULL : line + 4 * a->pitch;
                 }
             }
@@ -311,12 +309,12 @@ static void add_up_image(const adder *a, const uint8_t *const *rows, int32_t x) 
     }
 }
 
-/* D of all filters for the cells from column x on. */
-static void add_up(adder *a, const uint8_t *const *rows, int32_t x) {
+/* D of all filters for the cells at work. */
+static void add_up(adder *a, const uint8_t *const *rows) {
     const layer *l = a->of;
     int32_t row, column, f;
     if (l->in_bits > 4) {
-        add_up_image(a, rows, x);
+        add_up_image(a, rows);
         return;
     }
     for (f = 0; f < l->filters; f++) {
@@ -325,33 +323,36 @@ static void add_up(adder *a, const uint8_t *const *rows, int32_t x) {
     a->first = a->n = 0;
     for (row = 0; row < l->size; row++) {
         for (column = 0; column < l->size; column++) {
-            add_tap(a, rows[row] == NULL ? NULL : rows[row] + x * l->stride + column);
+            add_tap(a, rows[row] == NULL ? NULL : rows[row] + column);
         }
     }
 }
 
-static uint32_t get(const sums_of *sums, int32_t c) {
+/* D of cell c of word `at`. */
+static uint32_t get(const sums_of *sums, int at, int32_t c) {
 #if WIDE_SUMS
-    return sums->cells[c];
+    return sums->cells[at * CELLS + c];
 #else
-    return (uint32_t)(sums->fields[c & 1] >> (16 * (c >> 1))) & 0xffffu;
+    const entry d = c & 1 ? sums->odd : sums->even;
+    (void)at; /* there may be one word only */
+    return (uint32_t)(WORD_OF(d, at) >> (16 * (c >> 1))) & 0xffffu;
 #endif
 }
 
 #if !WIDE_SUMS
 /* With a bit set above each D it stays where D >= limit. Limits fall, so of three such bits a, b, c the first implies
  * the others: their number is b in twos and a ^ b ^ c in ones, and a level is 3 less it. */
-INLINE word narrow_levels(const layer *l, int32_t f, const sums_of *sums) {
+INLINE entry narrow_levels(const layer *l, int32_t f, const sums_of *sums) {
     const int32_t n = (1 << l->bits) - 1;
     const uint16_t *limits = l->narrow + f * n;
-    const word even = sums->fields[0], odd = sums->fields[1];
-    word not_even = 0, not_odd = 0;
+    const entry even = sums->even, odd = sums->odd;
+    entry not_even = NONE, not_odd = NONE;
     int32_t i;
     if (n == 3) {
         const word first = FIELDS * limits[0], second = FIELDS * limits[1], third = FIELDS * limits[2];
-        const word twos = (even - second) >> 15 & FIELDS, odd_twos = (odd - second) >> 7 & FIELDS << 8;
-        const word ones = ((even - first) ^ (even - second) ^ (even - third)) >> 15 & FIELDS;
-        const word odd_ones = ((odd - first) ^ (odd - second) ^ (odd - third)) >> 7 & FIELDS << 8;
+        const entry twos = (even - second) >> 15 & FIELDS, odd_twos = (odd - second) >> 7 & FIELDS << 8;
+        const entry ones = ((even - first) ^ (even - second) ^ (even - third)) >> 15 & FIELDS;
+        const entry odd_ones = ((odd - first) ^ (odd - second) ^ (odd - third)) >> 7 & FIELDS << 8;
         return (BYTES * 3) ^ ((twos | odd_twos) << 1 | ones | odd_ones);
     }
     for (i = n; i > 0; i--) {
@@ -364,19 +365,20 @@ INLINE word narrow_levels(const layer *l, int32_t f, const sums_of *sums) {
 #endif
 
 /* The levels of a filter's cells, in bytes. */
-static word compare(const layer *l, int32_t f, const sums_of *sums) {
+INLINE entry compare(const layer *l, int32_t f, const sums_of *sums) {
     const int32_t n = (1 << l->bits) - 1;
     int32_t i, c;
-    word levels = 0;
+    entry levels = NONE;
 #if !WIDE_SUMS
     if (l->narrow != NULL) {
         return narrow_levels(l, f, sums);
     }
 #endif
-    for (c = 0; c < CELLS; c++) {
-        const uint32_t d = get(sums, c);
+    for (c = 0; c < AT_ONCE; c++) {
+        const uint32_t d = get(sums, c / CELLS, c % CELLS);
         for (i = 0; i < n; i++) {
-            levels += (word)(d < (l->narrow != NULL ? l->narrow[f * n + i] : l->wide[f * n + i])) << (8 * c);
+            const int passed = d < (l->narrow != NULL ? l->narrow[f * n + i] : l->wide[f * n + i]);
+            WORD_OF(levels, c / CELLS) += (word)passed << (8 * (c % CELLS));
         }
     }
     return levels;
@@ -384,20 +386,21 @@ static word compare(const layer *l, int32_t f, const sums_of *sums) {
 
 /* Pairs of neighbouring cells, pooled, of the filters of a line whose levels have 2 bits at most: bytes of a map in the
  * even bytes. A pair is at or above a limit where both cells are. The filters' bits enter at the top of each field. */
-INLINE word pooled_pairs(const layer *l, int32_t f, int32_t here, const sums_of *sums) {
+INLINE entry pooled_pairs(const layer *l, int32_t f, int32_t here, const sums_of *sums) {
 #if WIDE_SUMS
     (void)l, (void)f, (void)here, (void)sums;
-    return 0; /* not reached: only narrow sums are paired */
+    return NONE; /* not reached: only narrow sums are paired */
 #else
     const uint16_t *limits = l->narrow + f * (l->bits == 2 ? 3 : 1);
-    word bits = 0;
+    entry bits = NONE;
     int32_t j;
     for (j = 0; j < here; j++, sums++) {
-        const word even = sums->fields[0], odd = sums->fields[1];
-        const word first = FIELDS * *limits++, above = (even - first) & (odd - first);
+        const entry even = sums->even, odd = sums->odd;
+        const word first = FIELDS * *limits++;
+        const entry above = (even - first) & (odd - first);
         if (l->bits == 2) {
             const word second = FIELDS * *limits++, third = FIELDS * *limits++;
-            const word twos = (even - second) & (odd - second), last = (even - third) & (odd - third);
+            const entry twos = (even - second) & (odd - second), last = (even - third) & (odd - third);
             bits = bits >> 2 | (twos & FIELDS << 15) | ((above ^ twos ^ last) & FIELDS << 15) >> 1;
         } else {
             bits = bits >> 2 | (above & FIELDS << 15) >> 1;
@@ -408,49 +411,62 @@ INLINE word pooled_pairs(const layer *l, int32_t f, int32_t here, const sums_of 
 #endif
 }
 
-static void write_output(stream *s, int i, int32_t x, int32_t count, const sums_of *sums) {
+static void write_output(stream *s, int i, const int32_t *first, int32_t count, const sums_of *sums) {
     const layer *l = &layers[i];
     const stage *g = &s->stages[i];
     const size_t plane = (size_t)g->rows * (size_t)g->columns;
-    int32_t *to = s->output.pointer + (size_t)g->convolved * (size_t)g->columns + (size_t)x;
-    int32_t f, c;
+    int32_t *to = s->output.pointer + (size_t)g->convolved * (size_t)g->columns;
+    int32_t f, c, j;
     for (f = 0; f < l->filters; f++, sums++, to += plane) {
-        for (c = 0; c < count; c++) {
-            to[c] = l->multipliers[f] * (l->base[f] - (int32_t)get(sums, c)) + l->biases[f];
+        for (j = 0; j < WORDS; j++) {
+            for (c = 0; c < count; c++) {
+                to[first[j] + c] = l->multipliers[f] * (l->base[f] - (int32_t)get(sums, j, c)) + l->biases[f];
+            }
         }
     }
 }
 
-/* Cells x .. x + count - 1 of the row at work, from D: into the next layer's ring, or into the rows that are pooled. */
-static void finish(stream *s, int i, int32_t x, int32_t count, const sums_of *sums) {
+/* The levels of all filters for the cells at work into the next layer's ring, or into the rows that are pooled; `first` is
+ * the first cell of each word. */
+static void finish(stream *s, int i, const int32_t *first, int32_t count, const sums_of *sums) {
     const layer *l = &layers[i];
-    const stage *g = &s->stages[i];
     const int32_t in_a_line = levels_in_a_byte(l->bits), bits = 8 / in_a_line;
-    const int pairs = !WIDE_SUMS && l->narrow != NULL && l->bits <= 2 && count == CELLS && in_pairs(l, g, x, count);
-    uint8_t *best = NULL;
-    spans columns;
+    spans columns[WORDS];
     int32_t f, j, line = 0;
-    if (pairs && g->first_row <= g->last_row) {
-        best = open_line(s, i, g->first_row, 0) + x / 2;
-    } else if (!pairs && !is_direct(l)) {
-        find_spans(l, g->out_width, x, count, &columns);
+    for (j = 0; j < WORDS && !is_direct(l); j++) {
+        find_spans(l, s->stages[i].out_width, first[j], count, &columns[j]);
     }
     for (f = 0; f < l->filters; f += in_a_line, sums += in_a_line, line++) {
         const int32_t here = smaller(in_a_line, l->filters - f);
-        word bytes = 0;
-        if (pairs) {
-            if (best != NULL) {
-                pool_pairs(best + line * g->out_width, pooled_pairs(l, f, here, sums));
-            }
-            continue;
-        }
+        entry bytes = NONE;
         for (j = 0; j < here; j++) {
             bytes |= compare(l, f + j, sums + j) << (bits * j);
         }
-        if (is_direct(l)) {
-            store(to_ring(s, i, line) + x, bytes ^ BYTES * l->flips[line], count);
-        } else {
-            pool(s, i, line, &columns, count, bytes);
+        for (j = 0; j < WORDS; j++) {
+            if (is_direct(l)) {
+                store(to_ring(s, i, line) + first[j], WORD_OF(bytes, j) ^ BYTES * l->flips[line], count);
+            } else {
+                pool(s, i, line, &columns[j], count, WORD_OF(bytes, j));
+            }
+        }
+    }
+}
+
+/* The same where all words are whole windows of two. */
+static void finish_pairs(stream *s, int i, const int32_t *first, const sums_of *sums) {
+    const layer *l = &layers[i];
+    const stage *g = &s->stages[i];
+    const int32_t in_a_line = levels_in_a_byte(l->bits);
+    uint8_t *best;
+    int32_t f, j;
+    if (g->first_row > g->last_row) {
+        return;
+    }
+    best = open_line(s, i, g->first_row, 0);
+    for (f = 0; f < l->filters; f += in_a_line, best += g->out_width) {
+        const entry bytes = pooled_pairs(l, f, smaller(in_a_line, l->filters - f), sums + f);
+        for (j = 0; j < WORDS; j++) {
+            pool_pairs(best + first[j] / 2, WORD_OF(bytes, j));
         }
     }
 }
@@ -459,28 +475,34 @@ static void convolve_row(stream *s, int i) {
     const layer *l = &layers[i];
     const stage *g = &s->stages[i];
     const uint8_t *rows[LARGEST_SIZE];
+    const int32_t count = smaller(CELLS, g->columns);
     adder a;
-    int32_t row, x = 0;
+    int32_t row, x, j;
     prepare(&a, l);
     a.tables = at(s, s->scratch);
-    a.sums = at(s, s->scratch + TABLE_WORDS * CELLS);
+    a.sums = at(s, s->scratch + TABLE_WORDS * AT_ONCE);
     a.pitch = (size_t)(g->width + 2 * l->padding);
-    a.count = smaller(CELLS, g->columns);
+    a.cells.count = count;
+    a.cells.step = l->stride;
     for (row = 0; row < l->size; row++) {
         rows[row] = ring_row(s, i, g->convolved * l->stride - l->padding + row);
     }
     open_pools(s, i);
-    for (;;) {
-        add_up(&a, rows, x);
-        if (l->bits == 0) {
-            write_output(s, i, x, a.count, a.sums);
-        } else {
-            finish(s, i, x, a.count, a.sums);
-        }
-        if (x + a.count == g->columns) {
-            return;
-        }
+    for (x = 0; x < g->columns; x += AT_ONCE) {
+        int32_t first[WORDS], pairs = !WIDE_SUMS && l->narrow != NULL && l->bits <= 2 && count == CELLS;
         /* The last cells overlap those before: maxima may be taken twice. */
-        x = smaller(x + a.count, g->columns - a.count);
+        for (j = 0; j < WORDS; j++) {
+            first[j] = smaller(x + j * CELLS, g->columns - count);
+            a.cells.at[j] = first[j] * l->stride;
+            pairs = pairs && in_pairs(l, g, first[j], count);
+        }
+        add_up(&a, rows);
+        if (l->bits == 0) {
+            write_output(s, i, first, count, a.sums);
+        } else if (pairs) {
+            finish_pairs(s, i, first, a.sums);
+        } else {
+            finish(s, i, first, count, a.sums);
+        }
     }
 }

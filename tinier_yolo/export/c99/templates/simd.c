@@ -255,7 +255,7 @@ typedef struct {
     do {                                                              \
         const vec table = V_TABLE(tables + 16 * (size_t)(q));                 \
         d = V_ADD8(d, V_LOOK(table, of_d));                           \
-        e = second != 0 ? V_ADD8(e, V_LOOK(table, of_e)) : (e);       \
+        e = twice ? V_ADD8(e, V_LOOK(table, of_e)) : (e);             \
     } while (0)
 /* The same for each of the cells. */
 #define ADD_GROUPS(k, of_d, of_e)               \
@@ -269,16 +269,16 @@ typedef struct {
 #define WIDEN(sums, d) \
     ((sums)[0] = V_ADD16((sums)[0], V_AND(d, V_SET16(255))), (sums)[1] = V_ADD16((sums)[1], V_RIGHT16(d, 8)), d = none)
 
-/* D of LANES filters for four cells, and of LANES more whose weights are `second` bytes behind, if that is not 0. The sums
- * are those of the even lanes and of the odd ones, for each cell. */
-INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int32_t second, vec *sums) {
+/* D of LANES filters for four cells and, if it is to be done twice, of LANES more whose weights are `second` bytes behind.
+ * The sums are those of the even lanes and of the odd ones, for each cell. */
+INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int twice, int32_t second, vec *sums) {
     const int32_t groups = l->size * lines_of(l->channels, l->in_bits), chunk = l->chunk;
     const uint8_t *tables = l->tables;
     const vec nibble = V_SET16(0x0f0f), none = V_SET16(0);
     vec d0 = none, d1 = none, d2 = none, d3 = none, e0 = none, e1 = none, e2 = none, e3 = none;
     int32_t row, left, room = chunk;
     sums[0] = sums[1] = sums[2] = sums[3] = sums[4] = sums[5] = sums[6] = sums[7] = none;
-    if (second != 0) {
+    if (twice) {
         sums[8] = sums[9] = sums[10] = sums[11] = sums[12] = sums[13] = sums[14] = sums[15] = none;
     }
     for (row = 0; row < l->size; row++) {
@@ -289,7 +289,7 @@ INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int3
             room -= n;
             left -= 2 * n;
             for (; n > 0; n--, w += BLOCK, q0 += 2, q1 += 2, q2 += 2, q3 += 2) {
-                const vec both = V_LOAD(w), more = second != 0 ? V_LOAD(w + second) : none;
+                const vec both = V_LOAD(w), more = twice ? V_LOAD(w + second) : none;
                 vec of_d = V_AND(both, nibble), of_e = V_AND(more, nibble);
                 ADD_GROUPS(0, of_d, of_e);
                 of_d = V_AND(V_RIGHT16(both, 4), nibble);
@@ -297,7 +297,7 @@ INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int3
                 ADD_GROUPS(1, of_d, of_e);
             }
             if (left == 1 && room > 0) {
-                const vec low = V_AND(V_LOAD(w), nibble), more_low = second != 0 ? V_AND(V_LOAD(w + second), nibble) : none;
+                const vec low = V_AND(V_LOAD(w), nibble), more_low = twice ? V_AND(V_LOAD(w + second), nibble) : none;
                 ADD_GROUPS(0, low, more_low);
                 w += BLOCK;
                 room--;
@@ -308,7 +308,7 @@ INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int3
                 WIDEN(sums + 2, d1);
                 WIDEN(sums + 4, d2);
                 WIDEN(sums + 6, d3);
-                if (second != 0) {
+                if (twice) {
                     WIDEN(sums + 8, e0);
                     WIDEN(sums + 10, e1);
                     WIDEN(sums + 12, e2);
@@ -321,11 +321,11 @@ INLINE void sum_cells(const layer *l, const window *from, const uint8_t *w, int3
 }
 
 static void sum_four(const layer *l, const window *from, const uint8_t *w, vec *sums) {
-    sum_cells(l, from, w, 0, sums);
+    sum_cells(l, from, w, 0, 0, sums);
 }
 
 static void sum_eight(const layer *l, const window *from, const uint8_t *w, int32_t second, vec *sums) {
-    sum_cells(l, from, w, second, sums);
+    sum_cells(l, from, w, 1, second, sums);
 }
 
 /* The same for one cell. */
