@@ -35,6 +35,7 @@ from tinier_yolo.quantization.convert import convert  # noqa: E402
 from tinier_yolo.quantization.float64 import evaluate  # noqa: E402
 from tinier_yolo.quantization.partial import convert_partially  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
+from tinier_yolo.runtime.partial_engine import PartialEngine  # noqa: E402
 
 #: m of the last substructure where that of the first is swept (section 4.1.2), and the ends of both sweeps.
 LAST_M = 14
@@ -100,7 +101,8 @@ class Subject:
         return self._worth(lambda image: evaluate(self.network, self.parameters, image)[1])
 
     def _measure_partial(self, m: int | None) -> float:
-        return self._worth(convert_partially(self.network, self.parameters, m).run)
+        engine = PartialEngine(convert_partially(self.network, self.parameters, m))
+        return self.images.metric([engine.run(image) for image in self.images.pixels], 0)
 
     def _worth(self, run: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> float:
         outputs = in_threads(run, self.images.pixels, cores(), "images")

@@ -7,8 +7,9 @@ converted here as in a program, thresholds and proof included, and run as :mod:`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -63,10 +64,14 @@ class FloatPart:
     def run(self, levels: Levels | Float64) -> Float64:
         """The values before its quantiser, if it has one, float64 (channels, height, width)."""
         values = levels.astype(np.float64) * self.step
-        for layer, arrays in zip(self.substructure.layers, self.parameters, strict=True):
+        for layer, arrays in zip(self.substructure.layers, self._arrays, strict=True):
             if not (isinstance(layer, Activation) and layer.quantizes):
-                values = _apply(layer, {name: array.astype(np.float64) for name, array in arrays.items()}, values)
+                values = _apply(layer, arrays, values)
         return values
+
+    @cached_property
+    def _arrays(self) -> tuple[dict[str, Float64], ...]:
+        return tuple(map(_real_arrays, self.substructure.layers, self.parameters))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,8 @@ class IntegerPart:
 
 
 AnyPart: TypeAlias = FloatPart | IntegerPart
+#: What makes the levels of an integer part from those that it reads.
+RunPart: TypeAlias = Callable[[IntegerPart, Levels], Levels]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,14 +145,17 @@ class PartialProgram:
         Raises:
             UsageError: the image is of another size.
         """
+        return self.run_with(IntegerPart.run if integers else IntegerPart.run_float, image)
+
+    def run_with(self, run_part: RunPart, image: NDArray[np.uint8]) -> Float64:
+        """As :meth:`run`, where ``run_part`` makes the levels of the integer parts."""
         channels, height, width = self.network.input
         if image.shape != (height, width, channels):
             raise UsageError("not the network's input", expected=(height, width, channels), found=image.shape)
         values: Levels | Float64 = image.transpose(2, 0, 1)
         for part in self.parts:
             if isinstance(part, IntegerPart):
-                levels = values.astype(np.uint8, copy=False)
-                values = part.run(levels) if integers else part.run_float(levels)
+                values = run_part(part, values.astype(np.uint8, copy=False))
             else:
                 values = part.run(values)
                 if part.quantizer is not None:
@@ -216,13 +226,25 @@ def _apply(layer: Layer, arrays: dict[str, Float64], values: Float64) -> Float64
             raise refusal(layer, "no float64 form of this layer")
 
 
+def _real_arrays(layer: Layer, arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, Float64]:
+    # In float64, and the weights as the convolution multiplies by them.
+    real = {name: array.astype(np.float64) for name, array in arrays.items()}
+    if isinstance(layer, Convolutional | Connected):
+        weights = real["weights"].reshape(_convolution(layer).weight_shape)
+        if layer.binary:
+            signs, alpha = binarize(weights)
+            weights = signs * alpha[:, None, None, None]
+        real["weights"] = weights
+    return real
+
+
+def _convolution(layer: Convolutional | Connected) -> Convolutional:
+    return layer if isinstance(layer, Convolutional) else convolution_of(layer)
+
+
 def _weighted(layer: Convolutional | Connected, arrays: dict[str, Float64], values: Float64) -> Float64:
-    convolution = layer if isinstance(layer, Convolutional) else convolution_of(layer)
-    weights = arrays["weights"].reshape(convolution.weight_shape)
-    if layer.binary:
-        signs, alpha = binarize(weights)
-        weights = signs * alpha[:, None, None, None]
-    sums = convolve(values, weights, convolution.stride, convolution.padding)
+    convolution = _convolution(layer)
+    sums = convolve(values, arrays["weights"], convolution.stride, convolution.padding)
     normalized = _normalized(arrays, sums) if layer.batch_normalize else sums + arrays["biases"][:, None, None]
     return _activated(layer.activation, normalized)
 

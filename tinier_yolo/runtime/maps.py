@@ -99,6 +99,16 @@ class MapLayout:
             levels |= ((data[places] >> (channels % 8)[:, None, None]) & 1).astype(np.uint8) << plane
         return levels
 
+    def pack(self, levels: Bytes, data: Bytes) -> None:
+        """Write levels, uint8 (channels, height, width), into a map's bytes."""
+        _, height, width = self.shape
+        for plane in range(self.planes):
+            start = plane * self.plane_bytes + self.origin
+            rows = np.lib.stride_tricks.as_strided(
+                data[start:], (height, width, self.channel_bytes), (self.row_bytes, self.channel_bytes, 1)
+            )
+            rows[:] = np.packbits((levels >> plane & 1).transpose(1, 2, 0), axis=2, bitorder="little")
+
     def _offsets(self, top: int, left: int, height: int, width: int, stride: int) -> Int32:
         rows = (top + np.arange(height) * stride) * self.row_bytes
         columns = (left + np.arange(width) * stride) * self.channel_bytes
