@@ -1,7 +1,8 @@
 """Figure 4 of IFQ-Net: the metric over m of the last substructure, then over m of the first one.
 
 a) the last substructure is converted in the separated way with m fraction bits, the first one not at all: it is
-   integrated, which is lossless; b) the first one is converted in the separated way (Eq. 5), the last with m = 14.
+   integrated, which is lossless, or stays float where it is not quantised; b) the first one is converted in the
+   separated way (Eq. 5), the last with m = 14.
 All others are integrated.
 
     python scripts/figure4.py CFG WEIGHTS --data DATA [--metric ap] [--images 100] [--out figure4]
@@ -72,7 +73,9 @@ class Subject:
         return cls(network, parameters, load_images(network, data, count, metric))
 
     def measure(self, fraction_bits: int = LAST_M, separated_m: Mapping[int, int] | None = None) -> float:
-        """The metric of a conversion."""
+        """The metric of a conversion, its last substructure with ``fraction_bits``, others as ``separated_m`` says."""
+        if self.is_partial:
+            return self._measure_partial({len(divide(self.network)) - 1: fraction_bits, **(separated_m or {})})
         names = [str(number) for number in range(self.network.region.classes)]
         how = {"class_names": names, "fraction_bits": fraction_bits, "separated_m": separated_m}
         engine = Engine(convert(self.network, self.parameters, **how).program)  # type: ignore[arg-type]
@@ -85,13 +88,13 @@ class Subject:
 
     def measure_integrated(self) -> float:
         """The metric where every quantised substructure is integrated."""
-        return self._measure_partial(None) if self.is_partial else self.measure()
+        return self._measure_partial({}) if self.is_partial else self.measure()
 
     def measure_separated(self, m: int) -> float:
         """The metric where every substructure is separated; of a partial network, every one that is quantised."""
-        if self.is_partial:
-            return self._measure_partial(m)
-        return self.measure(separated_m=dict.fromkeys(range(len(divide(self.network))), m))
+        parts = divide(self.network)
+        separated_m = {number: m for number, part in enumerate(parts) if part.quantized or not self.is_partial}
+        return self._measure_partial(separated_m) if self.is_partial else self.measure(separated_m=separated_m)
 
     def measure_float(self) -> float:
         """The metric of the trained network, in float64."""
@@ -100,8 +103,8 @@ class Subject:
             return self._worth(lambda image: partial.run(image, integers=False))
         return self._worth(lambda image: evaluate(self.network, self.parameters, image)[1])
 
-    def _measure_partial(self, m: int | None) -> float:
-        engine = PartialEngine(convert_partially(self.network, self.parameters, m))
+    def _measure_partial(self, separated_m: Mapping[int, int]) -> float:
+        engine = PartialEngine(convert_partially(self.network, self.parameters, separated_m))
         return self.images.metric([engine.run(image) for image in self.images.pixels], 0)
 
     def _worth(self, run: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> float:

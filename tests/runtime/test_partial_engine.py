@@ -16,8 +16,10 @@ from tinier_yolo.runtime import partial_engine
 from tinier_yolo.runtime.partial_engine import PartialEngine
 
 
-@pytest.mark.parametrize(("bits", "first", "m"), [(1, 0, None), (2, 0, 9), (3, 1, None), (4, 0, None)])
-def test_it_says_what_the_reference_says(bits: int, first: int, m: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("bits", "first", "m"), [(1, 0, None), (2, 0, {0: 9, 1: 9}), (3, 1, {3: 14}), (4, 0, None)])
+def test_it_says_what_the_reference_says(
+    bits: int, first: int, m: dict[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(partial_engine, "REFERENCE_IMAGES", 1)
     network, rng = Network.parse(alexnet(bits, first)), np.random.default_rng(bits)
     partial = convert_partially(network, random_parameters(network, rng), m)
