@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from tinier_yolo.eval.report import write_json  # noqa: E402
 from tinier_yolo.ifq.substructures import divide  # noqa: E402
 from tinier_yolo.quantization.convert import convert  # noqa: E402
 from tinier_yolo.quantization.float64 import evaluate  # noqa: E402
-from tinier_yolo.quantization.partial import convert_partially  # noqa: E402
+from tinier_yolo.quantization.partial import IntegerPart, PartialProgram, convert_partially  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
 from tinier_yolo.runtime.partial_engine import PartialEngine  # noqa: E402
 
@@ -75,7 +76,8 @@ class Subject:
     def measure(self, fraction_bits: int = LAST_M, separated_m: Mapping[int, int] | None = None) -> float:
         """The metric of a conversion, its last substructure with ``fraction_bits``, others as ``separated_m`` says."""
         if self.is_partial:
-            return self._measure_partial({len(divide(self.network)) - 1: fraction_bits, **(separated_m or {})})
+            last = len(divide(self.network)) - 1
+            return self.images.metric(self._partial_outputs({last: fraction_bits, **(separated_m or {})}), 0)
         names = [str(number) for number in range(self.network.region.classes)]
         how = {"class_names": names, "fraction_bits": fraction_bits, "separated_m": separated_m}
         engine = Engine(convert(self.network, self.parameters, **how).program)  # type: ignore[arg-type]
@@ -88,28 +90,54 @@ class Subject:
 
     def measure_integrated(self) -> float:
         """The metric where every quantised substructure is integrated."""
-        return self._measure_partial({}) if self.is_partial else self.measure()
+        return self.images.metric(self._integrated_outputs, 0) if self.is_partial else self.measure()
 
     def measure_separated(self, m: int) -> float:
         """The metric where every substructure is separated; of a partial network, every one that is quantised."""
         parts = divide(self.network)
         separated_m = {number: m for number, part in enumerate(parts) if part.quantized or not self.is_partial}
-        return self._measure_partial(separated_m) if self.is_partial else self.measure(separated_m=separated_m)
+        if self.is_partial:
+            return self.images.metric(self._partial_outputs(separated_m), 0)
+        return self.measure(separated_m=separated_m)
 
     def measure_float(self) -> float:
         """The metric of the trained network, in float64."""
+        return self.images.metric(self._float_outputs, 0)
+
+    def different(self) -> int:
+        """The images of which a partial network, integrated, gives another output than in float."""
+        pairs = zip(self._float_outputs, self._integrated_outputs, strict=True)
+        return sum(not np.array_equal(one, other) for one, other in pairs)
+
+    @cached_property
+    def _float_outputs(self) -> list[NDArray[Any]]:
         if self.is_partial:
-            partial = convert_partially(self.network, self.parameters)
-            return self._worth(lambda image: partial.run(image, integers=False))
-        return self._worth(lambda image: evaluate(self.network, self.parameters, image)[1])
+            run = partial(self._exact.run_parts, IntegerPart.run_float, start=1)
+            return in_threads(run, self._first_maps, cores(), "float")
+        return in_threads(
+            lambda image: evaluate(self.network, self.parameters, image)[1], self.images.pixels, cores(), "float"
+        )
 
-    def _measure_partial(self, separated_m: Mapping[int, int]) -> float:
-        engine = PartialEngine(convert_partially(self.network, self.parameters, separated_m))
-        return self.images.metric([engine.run(image) for image in self.images.pixels], 0)
+    @cached_property
+    def _integrated_outputs(self) -> list[NDArray[Any]]:
+        return self._partial_outputs({})
 
-    def _worth(self, run: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> float:
-        outputs = in_threads(run, self.images.pixels, cores(), "images")
-        return self.images.metric(outputs, 0)
+    def _partial_outputs(self, separated_m: Mapping[int, int]) -> list[NDArray[Any]]:
+        program = convert_partially(self.network, self.parameters, separated_m)
+        engine = PartialEngine(program)
+        if 0 in separated_m:
+            return [engine.run(image) for image in self.images.pixels]
+        return [program.run_parts(engine.run_part, levels, 1) for levels in self._first_maps]
+
+    @cached_property
+    def _exact(self) -> PartialProgram:
+        return convert_partially(self.network, self.parameters)
+
+    @cached_property
+    def _first_maps(self) -> list[NDArray[np.uint8]]:
+        # Of a partial network: the levels behind its first substructure, which most conversions leave as they are.
+        run = partial(self._exact.run_parts, IntegerPart.run, stop=1)
+        return in_threads(run, [image.transpose(2, 0, 1) for image in self.images.pixels], cores(), "first maps")
 
 
 def sweeps(subject: Subject) -> Iterator[Point]:

@@ -69,7 +69,9 @@ def test_table_2_of_a_classifier_whose_first_and_last_substructures_are_float(tm
     assert main([*options, "--data", str(data), "--json", str(tmp_path / "tables.json")]) == 0
     rows = json.loads((tmp_path / "tables.json").read_text())["conversions"]["2"]
     assert rows["float"] == rows["integrated"] > 0
-    assert "Table 2: top1, 18 images" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Table 2: top1, 18 images" in printed
+    assert "k = 2: images of which float and integrated give other outputs: 0\n" in printed
     image = random_image(np.random.default_rng(2), 12, 12)
     quantized = [number for number, part in enumerate(divide(network)) if part.quantized]
     exact, coarse, fine = (

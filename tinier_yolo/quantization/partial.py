@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,15 +164,18 @@ class PartialProgram:
         channels, height, width = self.network.input
         if image.shape != (height, width, channels):
             raise UsageError("not the network's input", expected=(height, width, channels), found=image.shape)
-        values: Levels | Float64 = image.transpose(2, 0, 1)
-        for part in self.parts:
+        return self.run_parts(run_part, image.transpose(2, 0, 1)).astype(np.float64, copy=False)
+
+    def run_parts(self, run_part: RunPart, values: Levels | Float64, start: int = 0, stop: int | None = None) -> Any:
+        """Some of the parts, from ``start`` to before ``stop``: their output map from the map that they read."""
+        for part in self.parts[start:stop]:
             if isinstance(part, IntegerPart):
                 values = run_part(part, values.astype(np.uint8, copy=False))
             else:
                 values = part.run(values)
                 if part.quantizer is not None:
                     values = part.quantizer.quantize(values)
-        return values.astype(np.float64, copy=False)
+        return values
 
 
 def convert_partially(

@@ -37,9 +37,10 @@ class PartialEngine:
         self._images += 1
         if self._images <= REFERENCE_IMAGES:
             return self.program.run(image)
-        return self.program.run_with(self._run_part, image)
+        return self.program.run_with(self.run_part, image)
 
-    def _run_part(self, part: IntegerPart, levels: Bytes) -> Bytes:
+    def run_part(self, part: IntegerPart, levels: Bytes) -> Bytes:
+        """As :meth:`IntegerPart.run`, by the kernels."""
         if id(part) not in self._layers:
             self._layers[id(part)] = LayerEngine(part.layer)
         return self._layers[id(part)].run(levels)
