@@ -1,7 +1,8 @@
 """Figure 4 of IFQ-Net: the metric over m of the last substructure, then over m of the first one.
 
 a) the last substructure is converted in the separated way with m fraction bits, the first one not at all: it is
-   integrated, which is lossless; b) the first one is converted in the separated way (Eq. 5), the last with m = 14.
+   integrated, which is lossless, or stays float where it is not quantised; b) the first one is converted in the
+   separated way (Eq. 5), the last with m = 14.
 All others are integrated.
 
     python scripts/figure4.py CFG WEIGHTS --data DATA [--metric ap] [--images 100] [--out figure4]
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,9 @@ from tinier_yolo.eval.report import write_json  # noqa: E402
 from tinier_yolo.ifq.substructures import divide  # noqa: E402
 from tinier_yolo.quantization.convert import convert  # noqa: E402
 from tinier_yolo.quantization.float64 import evaluate  # noqa: E402
-from tinier_yolo.quantization.partial import convert_partially  # noqa: E402
+from tinier_yolo.quantization.partial import IntegerPart, PartialProgram, convert_partially  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
+from tinier_yolo.runtime.partial_engine import PartialEngine  # noqa: E402
 
 #: m of the last substructure where that of the first is swept (section 4.1.2), and the ends of both sweeps.
 LAST_M = 14
@@ -71,7 +74,10 @@ class Subject:
         return cls(network, parameters, load_images(network, data, count, metric))
 
     def measure(self, fraction_bits: int = LAST_M, separated_m: Mapping[int, int] | None = None) -> float:
-        """The metric of a conversion."""
+        """The metric of a conversion, its last substructure with ``fraction_bits``, others as ``separated_m`` says."""
+        if self.is_partial:
+            last = len(divide(self.network)) - 1
+            return self.images.metric(self._partial_outputs({last: fraction_bits, **(separated_m or {})}), 0)
         names = [str(number) for number in range(self.network.region.classes)]
         how = {"class_names": names, "fraction_bits": fraction_bits, "separated_m": separated_m}
         engine = Engine(convert(self.network, self.parameters, **how).program)  # type: ignore[arg-type]
@@ -84,27 +90,54 @@ class Subject:
 
     def measure_integrated(self) -> float:
         """The metric where every quantised substructure is integrated."""
-        return self._measure_partial(None) if self.is_partial else self.measure()
+        return self.images.metric(self._integrated_outputs, 0) if self.is_partial else self.measure()
 
     def measure_separated(self, m: int) -> float:
         """The metric where every substructure is separated; of a partial network, every one that is quantised."""
+        parts = divide(self.network)
+        separated_m = {number: m for number, part in enumerate(parts) if part.quantized or not self.is_partial}
         if self.is_partial:
-            return self._measure_partial(m)
-        return self.measure(separated_m=dict.fromkeys(range(len(divide(self.network))), m))
+            return self.images.metric(self._partial_outputs(separated_m), 0)
+        return self.measure(separated_m=separated_m)
 
     def measure_float(self) -> float:
         """The metric of the trained network, in float64."""
+        return self.images.metric(self._float_outputs, 0)
+
+    def different(self) -> int:
+        """The images of which a partial network, integrated, gives another output than in float."""
+        pairs = zip(self._float_outputs, self._integrated_outputs, strict=True)
+        return sum(not np.array_equal(one, other) for one, other in pairs)
+
+    @cached_property
+    def _float_outputs(self) -> list[NDArray[Any]]:
         if self.is_partial:
-            partial = convert_partially(self.network, self.parameters)
-            return self._worth(lambda image: partial.run(image, integers=False))
-        return self._worth(lambda image: evaluate(self.network, self.parameters, image)[1])
+            run = partial(self._exact.run_parts, IntegerPart.run_float, start=1)
+            return in_threads(run, self._first_maps, cores(), "float")
+        return in_threads(
+            lambda image: evaluate(self.network, self.parameters, image)[1], self.images.pixels, cores(), "float"
+        )
 
-    def _measure_partial(self, m: int | None) -> float:
-        return self._worth(convert_partially(self.network, self.parameters, m).run)
+    @cached_property
+    def _integrated_outputs(self) -> list[NDArray[Any]]:
+        return self._partial_outputs({})
 
-    def _worth(self, run: Callable[[NDArray[np.uint8]], NDArray[Any]]) -> float:
-        outputs = in_threads(run, self.images.pixels, cores(), "images")
-        return self.images.metric(outputs, 0)
+    def _partial_outputs(self, separated_m: Mapping[int, int]) -> list[NDArray[Any]]:
+        program = convert_partially(self.network, self.parameters, separated_m)
+        engine = PartialEngine(program)
+        if 0 in separated_m:
+            return [engine.run(image) for image in self.images.pixels]
+        return [program.run_parts(engine.run_part, levels, 1) for levels in self._first_maps]
+
+    @cached_property
+    def _exact(self) -> PartialProgram:
+        return convert_partially(self.network, self.parameters)
+
+    @cached_property
+    def _first_maps(self) -> list[NDArray[np.uint8]]:
+        # Of a partial network: the levels behind its first substructure, which most conversions leave as they are.
+        run = partial(self._exact.run_parts, IntegerPart.run, stop=1)
+        return in_threads(run, [image.transpose(2, 0, 1) for image in self.images.pixels], cores(), "first maps")
 
 
 def sweeps(subject: Subject) -> Iterator[Point]:

@@ -117,6 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             subjects = [Subject.load(*files, args.data, args.images, args.metric) for files in args.model]
             measured = {quantizer_bits(own.network): table_2(own) for own in subjects}
             print("\n".join(markdown_2(measured, f"{args.metric}, {len(subjects[0].images.pixels)} images")))
+            different = {quantizer_bits(own.network): own.different() for own in subjects if own.is_partial}
+            for k, count in different.items():
+                print(f"\nk = {k}: images of which float and integrated give other outputs: {count}")
         if args.json:
             content = {
                 "conversions": measured,

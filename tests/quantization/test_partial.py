@@ -54,6 +54,36 @@ def test_a_changed_threshold_is_noticed() -> None:
     assert not np.array_equal(partial.run(image), partial.run(image, integers=False))
 
 
+@pytest.mark.parametrize("number", [0, 3])
+def test_a_float_part_with_separated_numbers(number: int) -> None:
+    network, rng = Network.parse(alexnet()), np.random.default_rng(7)
+    parameters, image = random_parameters(network, rng), random_image(rng, 12, 12)
+    exact = convert_partially(network, parameters)
+    part = convert_partially(network, parameters, {number: 9}).parts[number]
+    assert isinstance(part, FloatPart)
+    for arrays in part.arrays:
+        for name, array in arrays.items():
+            bits = 18 if name == "biases" and "deviations" not in arrays else 9
+            assert np.array_equal(np.ldexp(array, bits) % 1, np.zeros_like(array))
+    levels = image.transpose(2, 0, 1) if number == 0 else random_image(rng, 1, 1, 9).transpose(2, 0, 1) % 4
+    expected = exact.parts[number].run(levels)
+    fine = convert_partially(network, parameters, {number: 30}).parts[number]
+    coarse_error, fine_error = (float(np.abs(own.run(levels) - expected).max()) for own in (part, fine))
+    assert 0.5 > coarse_error > 1000 * fine_error
+    if number == 0:
+        quantizer = exact.parts[0].quantizer
+        assert part.quantizer is not None
+        assert quantizer is not None
+        assert part.quantizer.thresholds == tuple(np.floor(np.multiply(quantizer.thresholds, 512)) / 512)
+
+
+def test_an_m_that_leaves_no_deviation_is_refused() -> None:
+    network = Network.parse(alexnet())
+    parameters = random_parameters(network, np.random.default_rng(0))
+    with pytest.raises(ConversionError, match=r"m = 0 is too small: the deviation of channel \d+ becomes 0"):
+        convert_partially(network, parameters, {0: 0})
+
+
 def test_a_network_that_is_binary_throughout_is_a_program_too() -> None:
     network, rng = Network.parse(alexnet(first=1, last=1)), np.random.default_rng(0)
     parameters, image = random_parameters(network, rng), random_image(rng, 12, 12)

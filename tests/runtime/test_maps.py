@@ -42,6 +42,20 @@ def test_a_packed_image_unpacks_to_itself(channels: int, height: int, width: int
     assert int(np.unpackbits(data).sum()) == int(np.unpackbits(image).sum())
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 6), st.integers(1, 6), st.integers(1, 4), st.integers(0, 3))
+def test_levels_that_are_packed_unpack_to_themselves(
+    channels: int, height: int, width: int, planes: int, border: int
+) -> None:
+    layout = MapLayout(Shape(channels, height, width), planes, border)
+    data, rng = layout.allocate(), np.random.default_rng(channels)
+    for _ in range(2):  # The second map replaces the first.
+        levels = rng.integers(0, 1 << planes, layout.shape).astype(np.uint8)
+        layout.pack(levels, data)
+        np.testing.assert_array_equal(layout.unpack(data), levels)
+        assert int(np.unpackbits(data).sum()) == int(np.unpackbits(levels).sum())
+
+
 def test_a_word_may_be_read_from_the_last_byte_of_a_plane() -> None:
     for channels in (1, 8, 9, 33):
         layout = MapLayout(Shape(channels, 3, 5), 2, 1)

@@ -15,6 +15,7 @@ from tests.quantization.test_partial import alexnet as alexnet_cfg
 from tests.training.classifiers import write_colours
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
+from tinier_yolo.ifq.substructures import divide
 from tinier_yolo.quantization.partial import convert_partially
 
 Run = pytest.CaptureFixture[str]
@@ -68,9 +69,15 @@ def test_table_2_of_a_classifier_whose_first_and_last_substructures_are_float(tm
     assert main([*options, "--data", str(data), "--json", str(tmp_path / "tables.json")]) == 0
     rows = json.loads((tmp_path / "tables.json").read_text())["conversions"]["2"]
     assert rows["float"] == rows["integrated"] > 0
-    assert "Table 2: top1, 18 images" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Table 2: top1, 18 images" in printed
+    assert "k = 2: images of which float and integrated give other outputs: 0\n" in printed
     image = random_image(np.random.default_rng(2), 12, 12)
-    exact, coarse, fine = (convert_partially(network, parameters, m).run(image) for m in (None, 2, 20))
+    quantized = [number for number, part in enumerate(divide(network)) if part.quantized]
+    exact, coarse, fine = (
+        convert_partially(network, parameters, how).run(image)
+        for how in (None, dict.fromkeys(quantized, 2), dict.fromkeys(quantized, 20))
+    )
     assert np.abs(coarse - exact).max() > 10 * np.abs(fine - exact).max()
 
 

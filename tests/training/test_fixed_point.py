@@ -176,6 +176,14 @@ def test_train_writes_weights_and_program(drawings: Path, tmp_path: Path) -> Non
         train(network, TrainingOptions(**{**options, "out": tmp_path / "no"}, formats=formats))  # type: ignore[arg-type]
 
 
+def test_a_bad_report_is_refused_before_the_images_are_looked_at(tmp_path: Path) -> None:
+    network = Network.parse(tiny_cfg(binary=False), "tiny.cfg")
+    (tmp_path / "quantize.json").write_text("[]")
+    options = TrainingOptions(data=tmp_path / "no.data", out=tmp_path / "run", formats=tmp_path / "quantize.json")
+    with pytest.raises(DataError, match="not a report of quantize"):
+        train(network, options)
+
+
 def test_reports_that_do_not_fit(tmp_path: Path) -> None:
     network = Network.parse(tiny_cfg(binary=False), "tiny.cfg")
     path = tmp_path / "quantize.json"

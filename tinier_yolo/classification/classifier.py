@@ -104,9 +104,10 @@ class Classifier:
 
             return cls(FloatEngine(network, parameters, threads), network, names)
         from tinier_yolo.quantization.partial import convert_partially
+        from tinier_yolo.runtime.partial_engine import PartialEngine
 
         partial = convert_partially(network, parameters)
-        return cls(partial, network, names, arithmetic=partial.arithmetic)
+        return cls(PartialEngine(partial), network, names, arithmetic=partial.arithmetic)
 
     @classmethod
     def _from_program(cls, path: PathLike, threads: int) -> Self:
@@ -136,15 +137,15 @@ class Classifier:
         Raises:
             UsageError: the network was not converted from floats here.
         """
-        from tinier_yolo.quantization.partial import PartialProgram
+        from tinier_yolo.runtime.partial_engine import PartialEngine
 
         engine = self._engine
-        if not isinstance(engine, PartialProgram):
+        if not isinstance(engine, PartialEngine):
             problem = "no float network beside this model"
             raise UsageError(problem, expected=".weights and --cfg of a quantised network", found=self.arithmetic)
 
         def logits(rgb: NDArray[np.uint8]) -> Float64:
-            return np.asarray(engine.run(centre_crop(rgb, self.size), integers=False).reshape(-1))
+            return np.asarray(engine.program.run(centre_crop(rgb, self.size), integers=False).reshape(-1))
 
         return logits
 

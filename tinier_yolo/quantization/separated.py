@@ -20,22 +20,23 @@ def separated(real: RealSubstructure, m: int) -> RealSubstructure:
     """
     return replace(
         real,
-        alpha=_floored(real.alpha, m),
-        step=float(_floored(np.asarray(real.step), m)),
-        bias=_floored(real.bias, 2 * m),
-        mean=_floored(real.mean, m),
-        deviation=_floored(real.deviation, m),
-        scale=_floored(real.scale, m),
-        shift=_floored(real.shift, m),
+        alpha=floored(real.alpha, m),
+        step=float(floored(np.asarray(real.step), m)),
+        bias=floored(real.bias, 2 * m),
+        mean=floored(real.mean, m),
+        deviation=floored(real.deviation, m),
+        scale=floored(real.scale, m),
+        shift=floored(real.shift, m),
     )
 
 
 def separated_quantizer(quantizer: Quantizer, m: int) -> Quantizer:
     """The quantiser with the thresholds floor(thr Q) / Q, Q = 2^m. Its step is the next substructure's beta."""
-    return replace(quantizer, thresholds=tuple(_floored(np.asarray(quantizer.thresholds), m).tolist()))
+    return replace(quantizer, thresholds=tuple(floored(np.asarray(quantizer.thresholds), m).tolist()))
 
 
-def _floored(values: Float64, m: int) -> Float64:
+def floored(values: Float64, m: int) -> Float64:
+    """floor(x Q) / Q, Q = 2^m, of each number."""
     # Powers of two only move the exponent: floor is the one rounding.
     return np.asarray(np.ldexp(np.floor(np.ldexp(values, m)), -m))
 

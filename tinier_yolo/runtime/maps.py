@@ -92,12 +92,24 @@ class MapLayout:
 
     def unpack(self, data: Bytes) -> Bytes:
         """The levels of a map, uint8 (channels, height, width)."""
-        channels = np.arange(self.shape.channels)
-        levels = np.zeros(self.shape, np.uint8)
+        levels = np.zeros((*self.shape[1:], self.shape.channels), np.uint8)
         for plane in range(self.planes):
-            places = plane * self.plane_bytes + self.cells()[None] + channels[:, None, None] // 8
-            levels |= ((data[places] >> (channels % 8)[:, None, None]) & 1).astype(np.uint8) << plane
-        return levels
+            bits = np.unpackbits(self._plane(data, plane), axis=2, count=self.shape.channels, bitorder="little")
+            levels |= bits << plane
+        return np.ascontiguousarray(levels.transpose(2, 0, 1))
+
+    def pack(self, levels: Bytes, data: Bytes) -> None:
+        """Write levels, uint8 (channels, height, width), into a map's bytes."""
+        cells = np.ascontiguousarray(levels.transpose(1, 2, 0))
+        for plane in range(self.planes):
+            self._plane(data, plane)[:] = np.packbits(cells >> plane & 1, axis=2, bitorder="little")
+
+    def _plane(self, data: Bytes, plane: int) -> Bytes:
+        # The cells of a plane without the border, (height, width, channel_bytes), a view.
+        _, height, width = self.shape
+        start = plane * self.plane_bytes + self.origin
+        strides = (self.row_bytes, self.channel_bytes, 1)
+        return np.ndarray((height, width, self.channel_bytes), np.uint8, data[start:], strides=strides)
 
     def _offsets(self, top: int, left: int, height: int, width: int, stride: int) -> Int32:
         rows = (top + np.arange(height) * stride) * self.row_bytes

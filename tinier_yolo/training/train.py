@@ -77,14 +77,13 @@ class Run:
         self.device = choose_device(options.device, processes)
         self.precision = choose_precision(options.precision, self.device)
         self.task = task_of(network)
+        # Refused before all images are looked at, which takes a while.
+        formats = read_formats(options.formats, network) if options.formats else None
         self.feed = self.task.load_feed(options, processes)
         self.identity = run_identity(network, self.feed, options.seed)
         if self.device.type == "cpu":
             keep_memory()
-        if options.formats:
-            model: DarknetModel = FixedPointModel(network, read_formats(options.formats, network))
-        else:
-            model = DarknetModel(network, options.fused)
+        model = FixedPointModel(network, formats) if formats else DarknetModel(network, options.fused)
         self.state = RunState(network, self.device, model)
         if isinstance(model, FixedPointModel):
             self.identity["formats"] = model.identity

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests import fixed_point_detector
+from tests.quantization.test_partial import alexnet
 from tests.small_ifq import CFG as BINARY_CFG
 from tests.small_ifq import parameters as random_arrays
 from tinier_yolo.darknet.network import Network
@@ -27,6 +28,9 @@ def test_what_has_no_fixed_point_form_is_named() -> None:
     binary = Network.parse(BINARY_CFG)
     with pytest.raises(ConversionError, match=r"line 6, \[convolutional\]: a binary layer"):
         fold(binary, random_arrays(binary))
+    partly = Network.parse(alexnet())  # A [batchnorm] of its own, which has no form here either, stands before it.
+    with pytest.raises(ConversionError, match=r"line 14, \[convolutional\]: a binary layer"):
+        fold(partly, random_arrays(partly))
     logistic = Network.parse(fixed_point_detector.CFG.replace("activation=relu", "activation=logistic"))
     with pytest.raises(ConversionError, match="no fixed-point form of activation=logistic"):
         fold(logistic, random_arrays(logistic))

@@ -48,10 +48,9 @@ def fixed_point_chain(network: Network) -> tuple[Part, ...]:
         ConversionError: it has a layer without a fixed-point form; names its line.
     """
     parts: list[Part] = []
+    _refuse_binary(network)
     for index, layer in enumerate(network.layers):
         if isinstance(layer, Convolutional | Connected):
-            if layer.binary:
-                raise refusal(layer, "a binary layer: fixed point after training is for float networks")
             if layer.activation not in ACTIVATIONS:
                 raise refusal(layer, f"no fixed-point form of activation={layer.activation}")
             parts.append(Part(index, layer if isinstance(layer, Convolutional) else convolution_of(layer), None))
@@ -66,6 +65,13 @@ def fixed_point_chain(network: Network) -> tuple[Part, ...]:
     if not parts:
         raise refusal(network.layers[0], "a network without a convolution")
     return tuple(parts)
+
+
+def _refuse_binary(network: Network) -> None:
+    # Before all else: the other layers of such a network have no form here either.
+    for layer in network.layers:
+        if isinstance(layer, Convolutional | Connected) and layer.binary:
+            raise refusal(layer, "a binary layer: fixed point after training is for float networks")
 
 
 def _is_read_last(behind: Sequence[Layer]) -> bool:

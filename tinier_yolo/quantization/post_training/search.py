@@ -33,6 +33,9 @@ MEASURED = range(MIN_BITS, 9)
 #: The powers of ten that lambda goes through.
 EXPONENTS = np.linspace(-6, 1, 85)
 
+#: How many larger lambdas are tried behind the first one that is beyond the budget.
+AHEAD = 12
+
 #: A tensor: the number of its layer, and its name.
 Tensor = tuple[int, str]
 #: The noise that a tensor of so many bits adds, by tensor and bits.
@@ -197,23 +200,31 @@ def trade(goal: Goal, noise: Noise, bits: Bits, weight: float) -> Bits:
 
 
 def _start(trials: Trials, goal: Goal, state: SearchState, noise: Noise) -> SearchState:
-    # Bisection over lambda, as if the metric fell where it grows. The state's own bits stay where they cost less.
+    # Bisection over lambda, as if the metric fell where it grows, and a few larger ones, as it does so on the whole
+    # only. The state's own bits stay where they cost less.
+    def cost(reached: SearchState) -> float:
+        return goal.cost(reached.bits)
+
     bits = _many(len(goal.sizes))
     family: list[Bits] = []
     for exponent in EXPONENTS:
         bits = trade(goal, noise, bits, 10.0**exponent)
         if bits not in family[-1:]:
             family.append(bits)
-    best, low, high = state, -1, len(family)
+    found: dict[int, float] = {}
+
+    def fits(place: int) -> bool:
+        found[place] = found[place] if place in found else trials.measure(family[place])
+        return found[place] >= goal.least
+
+    low, high = -1, len(family)
     while high - low > 1:
         middle = (low + high) // 2
-        metric = trials.measure(family[middle])
-        if metric >= goal.least:
-            low = middle
-            if goal.cost(family[middle]) < goal.cost(best.bits):
-                best = replace(state, bits=family[middle], metric=metric)
-        else:
-            high = middle
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    places = [low] if low >= 0 else []
+    places += filter(fits, range(high + 1, min(high + 1 + AHEAD, len(family))))
+    best = min((replace(state, bits=family[place], metric=found[place]) for place in places), key=cost, default=state)
+    best = min(state, best, key=cost)
     trials.measure(best.bits)
     trials.accept(best.bits)
     return replace(best, finished=best.metric < goal.least)
