@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from tinier_yolo.bulk.local import cores, in_threads  # noqa: E402
 from tinier_yolo.calibration.images import CalibrationImages, load_images  # noqa: E402
+from tinier_yolo.classification.partial_engine import PartialEngine  # noqa: E402
 from tinier_yolo.darknet.layers import Connected, Convolutional  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
 from tinier_yolo.darknet.weights import Parameters, parse_weights, read_weights  # noqa: E402
@@ -37,7 +38,6 @@ from tinier_yolo.quantization.convert import convert  # noqa: E402
 from tinier_yolo.quantization.float64 import evaluate  # noqa: E402
 from tinier_yolo.quantization.partial import IntegerPart, PartialProgram, convert_partially  # noqa: E402
 from tinier_yolo.runtime.engine import Engine  # noqa: E402
-from tinier_yolo.runtime.partial_engine import PartialEngine  # noqa: E402
 
 #: m of the last substructure where that of the first is swept (section 4.1.2), and the ends of both sweeps.
 LAST_M = 14

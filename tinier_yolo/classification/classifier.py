@@ -103,8 +103,8 @@ class Classifier:
             from tinier_yolo.runtime.float_engine import FloatEngine
 
             return cls(FloatEngine(network, parameters, threads), network, names)
+        from tinier_yolo.classification.partial_engine import PartialEngine
         from tinier_yolo.quantization.partial import convert_partially
-        from tinier_yolo.runtime.partial_engine import PartialEngine
 
         partial = convert_partially(network, parameters)
         return cls(PartialEngine(partial), network, names, arithmetic=partial.arithmetic)
@@ -137,7 +137,7 @@ class Classifier:
         Raises:
             UsageError: the network was not converted from floats here.
         """
-        from tinier_yolo.runtime.partial_engine import PartialEngine
+        from tinier_yolo.classification.partial_engine import PartialEngine
 
         engine = self._engine
         if not isinstance(engine, PartialEngine):

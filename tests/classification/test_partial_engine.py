@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from tests.networks import random_image, random_parameters
 from tests.quantization.test_partial import alexnet
+from tinier_yolo.classification import partial_engine
+from tinier_yolo.classification.partial_engine import PartialEngine
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
 from tinier_yolo.ifq.reference import run_quantized
 from tinier_yolo.quantization.partial import IntegerPart, convert_partially
-from tinier_yolo.runtime import partial_engine
-from tinier_yolo.runtime.partial_engine import PartialEngine
 
 
 @pytest.mark.parametrize(("bits", "first", "m"), [(1, 0, None), (2, 0, {0: 9, 1: 9}), (3, 1, {3: 14}), (4, 0, None)])
