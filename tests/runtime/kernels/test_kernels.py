@@ -150,9 +150,9 @@ def test_buffers_keep_nothing_of_the_image_before() -> None:
 
 
 def modules() -> dict[str, ModuleType]:
-    """The kernels of every folder."""
+    """The kernels of every folder but of the primitives, which make nothing."""
     folder = Path(compile_.__file__).parent
-    names = sorted(path.parent.name for path in folder.glob("*/kernels.py"))
+    names = sorted({path.parent.name for path in folder.glob("*/kernels.py")} - {"primitives"})
     return {name: importlib.import_module(f"tinier_yolo.runtime.kernels.{name}.kernels") for name in names}
 
 
