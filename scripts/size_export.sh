@@ -74,7 +74,7 @@ user simd 'aarch64 NEON' qemu-aarch64 aarch64-linux-gnu-gcc -O2
 user simd 'armv7 NEON' qemu-arm arm-linux-gnueabihf-gcc -O2 -mfpu=neon
 for target in portable simd; do # FACE_CELLS: of a machine with pointers of 32 bits, and of 64
     for cells in 4 16; do
-        printf '| arena, %s, %d bits | | |' "$target" $((8 * cells))
+        printf '| arena, %s, %d bits | | |' "$target" "$((cells == 4 ? 32 : 64))"
         for side in $sides; do
             printf '#include <stdio.h>\n#include "face.h"\nint main(void) {printf(" %%lu |", (unsigned long)FACE_ARENA_BYTES(%d, %d));return 0;}\n' \
                 "$side" "$side" >arena.c
