@@ -164,7 +164,7 @@ class PartialProgram:
         channels, height, width = self.network.input
         if image.shape != (height, width, channels):
             raise UsageError("not the network's input", expected=(height, width, channels), found=image.shape)
-        return self.run_parts(run_part, image.transpose(2, 0, 1)).astype(np.float64, copy=False)
+        return np.asarray(self.run_parts(run_part, image.transpose(2, 0, 1)), np.float64)
 
     def run_parts(self, run_part: RunPart, values: Levels | Float64, start: int = 0, stop: int | None = None) -> Any:
         """Some of the parts, from ``start`` to before ``stop``: their output map from the map that they read."""
