@@ -27,6 +27,7 @@ def ours_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_peers, "PEERS", PEERS[:1])
 
 
+@pytest.mark.timeout(900)  # It imports every engine there is, and on a busy machine that takes long.
 def test_a_quick_run_with_whatever_is_installed(root: Path, tmp_path: Path) -> None:
     # A process of its own: the engines change settings of the whole process.
     arguments = [*QUICK, "--threads", "1", "--json", str(tmp_path / "peers.json")]

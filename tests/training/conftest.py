@@ -72,3 +72,9 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "list.txt").write_text("".join(f"images/{index}.png\n" for index in range(12)))
     (folder / "drawings.data").write_text("classes=1\ntrain=list.txt\nvalid=list.txt\n")
     return folder / "drawings.data"
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No curves, which take more time than all steps between two checkpoints; the other tests draw them."""
+    monkeypatch.setattr("tinier_yolo.training.train.draw_curves", lambda *_: None)

@@ -98,6 +98,7 @@ def test_bad_corrections(
         correct(write(tmp_path / "c.json", content), listed[1], listed[0])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_with_hard_images_and_corrections_is_resumed_only_with_them(
     drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,12 +19,6 @@ from tinier_yolo.training.checkpoint import Checkpoint
 from tinier_yolo.training.train import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No curves, which take more time than all steps between two checkpoints; the other tests draw them."""
-    monkeypatch.setattr("tinier_yolo.training.train.draw_curves", lambda *_: None)
 
 
 @pytest.fixture(params=[False, True], ids=["float", "ifq"])
@@ -95,13 +87,23 @@ def test_training_learns_the_drawings(drawings: Path, tmp_path: Path) -> None:
     load_weights(tmp_path / "out" / "tiny.weights", Network.load(cfg))
 
 
-def run_and_kill(command: list[str], seconds: float) -> int:
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        return process.wait()
+#: Runs of the same command, one after the other, each but the last one killed at a moment of its own.
+KILLED_RUNS = """
+import os, random, signal, sys, time
+import tinier_yolo.training.train  # Once: what is forked has it.
+from tinier_yolo.cli import main
+def start():
+    if (pid := os.fork()) == 0:
+        os._exit(main(sys.argv[3:]))
+    return pid
+moments = random.Random(0)
+for _ in range(int(sys.argv[1])):
+    pid = start()
+    time.sleep(moments.random() * float(sys.argv[2]))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+print(os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]))
+"""
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -111,14 +113,13 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(drawings: Path, tm
     begun = time.monotonic()
     assert main(arguments(cfg, drawings, tmp_path / "whole")) == 0
     whole = time.monotonic() - begun
-    more = ["--resume", "--keep-every", "10"]  # a checkpoint comes with its curves
-    command = [sys.executable, "-m", "tinier_yolo", *arguments(cfg, drawings, tmp_path / "killed", *more)]
-    start_up = 3.0
-    moments = random.Random(0)
-    for _ in range(int(os.environ.get("TINIER_YOLO_KILLS", "3"))):
-        if run_and_kill(command, start_up + moments.random() * whole) == 0:
-            break
-    assert run_and_kill(command, 120) in (0, 2)  # 2: it had finished already, nothing is left to train
+    kills = os.environ.get("TINIER_YOLO_KILLS", "3")
+    command = [sys.executable, "-c", KILLED_RUNS, kills, str(whole)]
+    command += arguments(cfg, drawings, tmp_path / "killed", "--resume", "--keep-every", "10")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    # 2: it had finished already, nothing is left to train.
+    assert done.stdout.splitlines()[-1] in ("0", "2"), done.stderr
     assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "whole")
 
 

@@ -36,6 +36,7 @@ def test_training_learns_the_colours(colours: Path, tmp_path: Path) -> None:
     load_weights(tmp_path / "out" / "tiny.weights", Network.load(cfg))
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("more", ["", "min_crop=9\nmax_crop=12\naspect=1.3\nangle=10\n"], ids=["moved", "cropped"])
 def test_a_resumed_run_equals_one_that_never_stopped(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
