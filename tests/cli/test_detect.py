@@ -70,10 +70,17 @@ def test_messages_go_to_stderr(model: list[str], capsys: Run) -> None:
     photo("a.png")
     assert main(["detect", "a.png", *model]) == 0
     assert capsys.readouterr().err == "pictures: 1, detections: 1; drawn into out\n"
-    assert main(["detect", "a.png", "a.png", *model, "--no-save"]) == 0
+    assert main(["detect", "a.png", "a.png", *model]) == 0
     told, counts = capsys.readouterr().err.splitlines()
     assert told == "tinier-yolo: a.png: written as a-2, as a is taken"
-    assert re.fullmatch(r"pictures: 2, detections: 2, \d+\.\d frames/s", counts)
+    assert re.fullmatch(r"pictures: 2, detections: 2, \d+\.\d frames/s; drawn into out", counts)
+
+
+@pytest.mark.parametrize(("form", "named"), [("jsonl", False), ("yolo", True)])
+def test_a_name_is_told_where_something_goes_by_it(model: list[str], capsys: Run, form: str, named: bool) -> None:
+    photo("a.png")
+    assert main(["detect", "a.png", "a.png", *model, "--no-save", "--format", form]) == 0
+    assert ("written as a-2" in capsys.readouterr().err) == named
 
 
 def test_no_save_writes_nothing(model: list[str], capsys: Run) -> None:
