@@ -21,9 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from scripts import reporting  # noqa: E402
+from scripts.table5 import TOGETHER, load_parts  # noqa: E402
+from tinier_yolo.darknet.layers import Connected, Convolutional  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
 from tinier_yolo.eval.fddb.benchmark import detect, score  # noqa: E402
-from tinier_yolo.eval.fddb.dataset import FddbSet  # noqa: E402
 from tinier_yolo.eval.report import write_json  # noqa: E402
 from tinier_yolo.eval.subjects import own_detector  # noqa: E402
 from tinier_yolo.training.augment import Augmentation  # noqa: E402
@@ -107,15 +108,21 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 def run(variant: Variant, args: argparse.Namespace) -> Path:
     """Train a variant; its .weights."""
+    network, out = Network.load(args.cfg), args.out / variant.name
     steps, start = args.passes // args.batch, args.init
     if variant.two_steps:
         first = round(steps * MAPS_FIRST)
-        text = args.cfg.read_text().replace("binary=1\n", "")
-        start = _train(
-            Network.parse(text, str(args.cfg)), variant, args, args.out / variant.name / "maps", start, first
-        )
+        start = _train(_real_weights(network), variant, args, out / "maps", start, first)
         steps -= first
-    return _train(Network.load(args.cfg), variant, args, args.out / variant.name, start, steps)
+    return _train(network, variant, args, out, start, steps)
+
+
+def _real_weights(network: Network) -> Network:
+    layers = (
+        replace(layer, binary=False) if isinstance(layer, Convolutional | Connected) else layer
+        for layer in network.layers
+    )
+    return replace(network, layers=tuple(layers))
 
 
 def _train(
@@ -143,12 +150,11 @@ def _train(
 
 def evaluate(weights: Path, args: argparse.Namespace, out: Path) -> dict[str, float]:
     """The rate at 0.1 false positives an image on each list, and on all of them together."""
-    whole = FddbSet.load(args.annotations)
-    together = whole.part(args.list) if args.list else whole
-    chosen = own_detector(weights, args.cfg)
-    detected = detect(together, chosen.subject, args.images, out)
-    parts = {path.stem.removesuffix("_images"): whole.part([path]) for path in args.list}
-    return {name: score(part, detected).roc.rate_at() for name, part in {**parts, "together": together}.items()}
+    parts = load_parts(args.annotations, args.list)
+    *_, together = parts.values()
+    columns = {**(parts if args.list else {}), TOGETHER: together}
+    detected = detect(together, own_detector(weights, args.cfg).subject, args.images, out)
+    return {name: score(part, detected).roc.rate_at() for name, part in columns.items()}
 
 
 def markdown(report: dict[str, Any]) -> Iterable[str]:

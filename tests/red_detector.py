@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, save_weights
+from tinier_yolo.media.images import write_image
 
 POOL = "[maxpool]\nsize=2\nstride=2\n\n"
 CFG = (
@@ -42,6 +43,14 @@ def write_model(folder: Path) -> list[str]:
     cfg.write_text(CFG.format(letter_box=1))
     save_weights(weights, network(), parameters())
     return ["--model", str(weights), "--cfg", str(cfg)]
+
+
+def write_fddb(folder: Path) -> None:
+    """``folds`` and ``images`` of an FDDB of one image, ``d/a``, with one red face."""
+    (folder / "folds").mkdir()
+    (folder / "folds/FDDB-fold-01-ellipseList.txt").write_text("d/a\n1\n18 18 0 48 48 1\n")
+    write_image(folder / "images/d/a.png", picture((128, 128), (32, 32, 64, 64)))
+    (folder / "images/d/a.png").rename(folder / "images/d/a.jpg")
 
 
 def picture(

@@ -17,7 +17,6 @@ from tests.training.conftest import drawings, tiny_cfg  # noqa: F401
 from tinier_yolo.darknet.layers import Convolutional
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import save_weights
-from tinier_yolo.media.images import write_image
 from tinier_yolo.training.options import TrainingOptions, TrainingResult
 
 
@@ -25,10 +24,7 @@ from tinier_yolo.training.options import TrainingOptions, TrainingResult
 def words(drawings: Path, tmp_path: Path) -> list[str]:  # noqa: F811
     """A command line of runs of two steps each, on drawings and one image of FDDB's form."""
     (tmp_path / "tiny.cfg").write_text(tiny_cfg(True))
-    (tmp_path / "folds").mkdir()
-    (tmp_path / "folds/FDDB-fold-01-ellipseList.txt").write_text("d/a\n1\n18 18 0 48 48 1\n")
-    write_image(tmp_path / "images/d/a.png", red_detector.picture((128, 128), (32, 32, 64, 64)))
-    (tmp_path / "images/d/a.png").rename(tmp_path / "images/d/a.jpg")
+    red_detector.write_fddb(tmp_path)
     (tmp_path / "dev_images.txt").write_text("d/a\n")
     given = {
         "init": "float.weights",

@@ -13,7 +13,6 @@ from tests import red_detector
 from tinier_yolo.eval.fddb.benchmark import FddbResult
 from tinier_yolo.eval.report import Source
 from tinier_yolo.eval.roc import Roc
-from tinier_yolo.media.images import write_image
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +28,7 @@ def table5(root: Path) -> ModuleType:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "folds").mkdir()
-    (tmp_path / "folds/FDDB-fold-01-ellipseList.txt").write_text("d/a\n1\n18 18 0 48 48 1\n")
-    write_image(tmp_path / "images/d/a.png", red_detector.picture((128, 128), (32, 32, 64, 64)))
-    (tmp_path / "images/d/a.png").rename(tmp_path / "images/d/a.jpg")
+    red_detector.write_fddb(tmp_path)
     (tmp_path / "weights").mkdir()
     return tmp_path
 

@@ -26,7 +26,7 @@ class PartialEngine:
     def __init__(self, program: PartialProgram) -> None:
         self.program = program
         self._images = 0
-        self._layers: dict[int, LayerEngine] = {}
+        self._layers: dict[IntegerPart, LayerEngine] = {}
 
     def run(self, image: Bytes) -> Float64:
         """As :meth:`PartialProgram.run`, bit for bit.
@@ -41,9 +41,9 @@ class PartialEngine:
 
     def run_part(self, part: IntegerPart, levels: Bytes) -> Bytes:
         """As :meth:`IntegerPart.run`, by the kernels."""
-        if id(part) not in self._layers:
-            self._layers[id(part)] = LayerEngine(part.layer)
-        return self._layers[id(part)].run(levels)
+        if part not in self._layers:
+            self._layers[part] = LayerEngine(part.layer)
+        return self._layers[part].run(levels)
 
 
 class LayerEngine:
@@ -65,8 +65,10 @@ class LayerEngine:
         """As ``ifq.reference.run_quantized``: uint8 levels, (filters, ...), from levels (channels, height, width)."""
         layout = self._read.layout
         levels = levels.reshape(layout.shape)
-        image = np.ascontiguousarray(levels.transpose(1, 2, 0))
-        if not layout.is_image:
+        image = levels  # of a packed map no step reads it
+        if layout.is_image:
+            image = np.ascontiguousarray(levels.transpose(1, 2, 0))
+        else:
             layout.pack(levels, self._read.data)
         for step in self._steps:
             step.run(image)

@@ -47,11 +47,11 @@ class Compilation:
         self._mark = self._lock = None
         if folder is None or not _is_python():
             return  # Nothing would be found again, or nobody could do it: this process compiles for itself.
-        self._engine, self._size = (program, threads), (height, width)
+        self._program, self._how = program, (height, width, threads)
         name = self._name()
         self._mark, self._lock = folder / f"whole-{name}", folder / f"lock-{name}"
         if not (self._mark.exists() and stored()) and self._locked():
-            self._start(program.to_bytes(), [str(number) for number in (height, width, threads)])
+            self._start(program.to_bytes(), [str(number) for number in self._how])
 
     def is_done(self) -> bool:
         """Whether to go on with the kernels: they are compiled, or have to be compiled here."""
@@ -71,7 +71,7 @@ class Compilation:
 
     def _name(self) -> str:
         """Of the set of kernels that the program would run with."""
-        return _digest(_kernels(Engine(*self._engine), *self._size, self._engine[1]))
+        return _digest(_kernels(self._program, *self._how))
 
     def _locked(self) -> bool:
         assert self._lock is not None, "there is a folder"
@@ -141,10 +141,10 @@ def _is_python() -> bool:
     return "python" in Path(sys.executable or "").name.lower() and not getattr(sys, "frozen", False)
 
 
-def _kernels(engine: Engine, height: int, width: int, threads: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
-    """The kernels for images of this size by their names, each with arguments for nothing to do."""
-    image, kernels = np.zeros((height, width, engine.program.network.input.channels), np.uint8), {}
-    for step in engine.plan(height, width).steps:
+def _kernels(program: Program, height: int, width: int, threads: int) -> dict[str, tuple[Any, tuple[Any, ...]]]:
+    """The kernels, as they are chosen now, for images of this size by their names: each with arguments for nothing."""
+    image, kernels = np.zeros((height, width, program.network.input.channels), np.uint8), {}
+    for step in Engine(program, threads).plan(height, width).steps:
         arguments = (image, *step.arguments) if step.takes_image else step.arguments
         if threads > 1:
             kernels[_name(step.parallel)] = (step.parallel, (threads, 0, *arguments))
@@ -168,7 +168,7 @@ def main(arguments: list[str]) -> None:
     if hasattr(os, "nice"):
         os.nice(5)  # The pictures go first.
     program = Program.from_bytes(sys.stdin.buffer.read())
-    kernels = _kernels(Engine(program, threads), height, width, threads)
+    kernels = _kernels(program, height, width, threads)
     # In the order of the layers: the first ones' kernels take about as long as the last ones'.
     for kernel, nothing in list(kernels.values())[part::_PROCESSES]:
         kernel(*nothing)
@@ -176,7 +176,7 @@ def main(arguments: list[str]) -> None:
         from tinier_yolo.runtime.kernels.primitives.measure import measure  # The process that waits does not need it.
 
         measure()
-        further = _kernels(Engine(program, threads), height, width, threads)
+        further = _kernels(program, height, width, threads)
         for name in further.keys() - kernels.keys():
             kernel, nothing = further[name]
             kernel(*nothing)

@@ -214,7 +214,8 @@ def _start(trials: Trials, goal: Goal, state: SearchState, noise: Noise) -> Sear
     found: dict[int, float] = {}
 
     def fits(place: int) -> bool:
-        found[place] = found[place] if place in found else trials.measure(family[place])
+        if place not in found:
+            found[place] = trials.measure(family[place])
         return found[place] >= goal.least
 
     low, high = -1, len(family)

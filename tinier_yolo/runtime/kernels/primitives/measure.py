@@ -1,4 +1,4 @@
-"""The primitives, timed: two milliseconds in all, once for a machine and its kernels."""
+"""The primitives, timed: some milliseconds in all, once for a machine and its kernels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from tinier_yolo.runtime.kernels.costs import Costs, bounded, store, usual
 from tinier_yolo.runtime.kernels.lookup.vectors import BITS, ENTRIES, GROUPS, TOTALS
+from tinier_yolo.runtime.kernels.packing import LANES
 from tinier_yolo.runtime.kernels.popcount.vectors import BURST
 from tinier_yolo.runtime.kernels.primitives.kernels import add_slots, count_words, look_up, look_up_twice
 from tinier_yolo.runtime.maps import aligned
@@ -50,7 +51,7 @@ def _best(runs: dict[str, tuple[Callable[[], None], int]]) -> dict[str, float]:
 
 
 def _words() -> tuple[Callable[[], None], int]:
-    words, source = aligned((9 * 16,), np.int32), aligned((64,), np.uint8)
+    words, source = aligned((9 * LANES,), np.int32), aligned((64,), np.uint8)
     steps = min(BURST, _WORDS)
     bursts = _WORDS // steps
     return lambda: count_words(words, source, bursts, steps), bursts * steps * 4
