@@ -24,6 +24,7 @@ from scripts import reporting  # noqa: E402
 from scripts.table5 import TOGETHER, load_parts  # noqa: E402
 from tinier_yolo.darknet.layers import Connected, Convolutional  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
+from tinier_yolo.errors import UsageError  # noqa: E402
 from tinier_yolo.eval.fddb.benchmark import detect, score  # noqa: E402
 from tinier_yolo.eval.report import write_json  # noqa: E402
 from tinier_yolo.eval.subjects import own_detector  # noqa: E402
@@ -95,7 +96,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """The rates of every run by list; runs that were done before are read."""
-    chosen = args.only.split(",") if args.only else [variant.name for variant in VARIANTS]
+    names = [variant.name for variant in VARIANTS]
+    chosen = args.only.split(",") if args.only else names
+    if unknown := set(chosen) - set(names):
+        raise UsageError("no such run", expected=", ".join(names), found=", ".join(sorted(unknown)))
     rows = {}
     for variant in VARIANTS:
         if variant.name in chosen and (args.hard or not variant.hard):

@@ -79,8 +79,10 @@ def test_messages_go_to_stderr(model: list[str], capsys: Run) -> None:
 @pytest.mark.parametrize(("form", "named"), [("jsonl", False), ("yolo", True)])
 def test_a_name_is_told_where_something_goes_by_it(model: list[str], capsys: Run, form: str, named: bool) -> None:
     photo("a.png")
-    assert main(["detect", "a.png", "a.png", *model, "--no-save", "--format", form]) == 0
-    assert ("written as a-2" in capsys.readouterr().err) == named
+    clip("clip.mp4", frames=1)
+    assert main(["detect", "a.png", "a.png", "clip.mp4", "clip.mp4", *model, "--no-save", "--format", form]) == 0
+    told = capsys.readouterr().err
+    assert [f"written as {name}-2" in told for name in ("a", "clip")] == [named, named]
 
 
 def test_no_save_writes_nothing(model: list[str], capsys: Run) -> None:

@@ -93,6 +93,14 @@ def test_runs_that_are_done_are_not_run_again(words: list[str], trained: list[tu
     assert len(trained) == 1
 
 
+def test_an_unknown_run_is_refused(
+    words: list[str], trained: list[tuple[Network, TrainingOptions]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablate.main([*words, "--only", "all,size"]) == 2
+    assert not trained
+    assert "no such run (expected all, seed, sizes" in capsys.readouterr().err
+
+
 def test_hard_images_need_their_file(words: list[str], trained: list[tuple[Network, TrainingOptions]]) -> None:
     assert ablate.main([*words, "--only", "hard"]) == 0
     assert not trained

@@ -5,7 +5,7 @@ import pytest
 
 from tests.training.classifiers import tiny_classifier
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.training.class_views import ClassViews, cut_out, moved, recoloured
+from tinier_yolo.training.class_views import ClassViews, covered, cut_out, moved, recoloured
 
 
 def naive_moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -17,25 +17,40 @@ def naive_moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
 def test_every_image_is_one_of_the_possible_moves_and_all_of_them_come() -> None:
     rng = np.random.default_rng(0)
     stack = rng.integers(0, 256, (3, 32, 16, 3), np.uint8)
-    indices = np.arange(300) % 3
-    found = moved(stack, indices, True, np.random.default_rng(1))
+    indices = np.arange(600) % 3
+    found = moved(stack, indices, ClassViews(16, 16, shift=2), np.random.default_rng(1))
     seen = set()
     for index, image in zip(indices, found, strict=True):
         moves = {
             (down, right, mirrored): naive_moved(stack[index], down, right)[:, :: -1 if mirrored else 1]
             for down in range(-2, 3)
-            for right in range(-1, 2)
+            for right in range(-2, 3)
             for mirrored in (False, True)
         }
         (fits,) = [move for move, expected in moves.items() if np.array_equal(image, expected)]
         seen.add(fits)
-    assert len(seen) == 5 * 3 * 2
+    assert len(seen) == 5 * 5 * 2
 
 
 def test_without_flip_none_is_mirrored() -> None:
     stack = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
-    # Sides of 8 move by half a cell at the most: not at all.
-    assert np.array_equal(moved(stack, np.array([1, 0, 1]), False, np.random.default_rng(0)), stack[[1, 0, 1]])
+    views = ClassViews(8, 8, flip=False)
+    assert np.array_equal(moved(stack, np.array([1, 0, 1]), views, np.random.default_rng(0)), stack[[1, 0, 1]])
+
+
+def test_a_square_of_each_image_is_covered_and_its_centre_lies_anywhere() -> None:
+    images = np.full((2000, 6, 5, 3), 9, np.uint8)
+    pixels = covered(images.copy(), 3, np.random.default_rng(0))
+    seen = set()
+    for image in pixels:
+        rows, columns = np.nonzero((image == 127).all(axis=2))
+        top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
+        assert (image[top : bottom + 1, left : right + 1] == 127).all()
+        assert np.count_nonzero(image == 9) == 3 * (30 - len(rows))
+        seen.add((top, left, bottom, right))
+    # Three cells a side; at the edges the square is cut to two.
+    spans = [{(max(0, at - 1), min(length - 1, at + 1)) for at in range(length)} for length in (6, 5)]
+    assert seen == {(top, left, bottom, right) for top, bottom in spans[0] for left, right in spans[1]}
 
 
 def test_a_crop_without_room_is_the_whole_image() -> None:
@@ -60,6 +75,9 @@ def test_darknets_keys() -> None:
     assert (views("max_crop=11\n").shortest, views("max_crop=11\n").longest) == (8, 11)
     assert views("max_crop=11\n").moves is False
     assert views("hue=.1\nsaturation=1.5\naspect=1.5\nangle=7\nflip=0\n") == ClassViews(8, 8, 1.5, 7, False, 0.1, 1.5)
+    # By default a sixteenth of the input's side, here half a pixel: none.
+    assert (views("").shift, views("").cutout) == (0, 0)
+    assert (views("max_shift=3\ncutout=4\n").shift, views("max_shift=3\ncutout=4\n").cutout) == (3, 4)
 
 
 def test_colours_change_and_keep_to_their_limits() -> None:
@@ -72,7 +90,18 @@ def test_colours_change_and_keep_to_their_limits() -> None:
     assert min(brightest) >= 200 / 1.2 - 2
 
 
-@pytest.mark.parametrize("more", ["aspect=.5\n", "max_crop=4\n", "min_crop=20\nmax_crop=18\n", "max_crop=999999\n"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "aspect=.5\n",
+        "max_crop=4\n",
+        "min_crop=20\nmax_crop=18\n",
+        "max_crop=999999\n",
+        "max_shift=8\n",
+        "max_shift=-1\n",
+        "cutout=8\n",
+    ],
+)
 def test_bad_keys(more: str) -> None:
     from tinier_yolo.errors import CfgError
 

@@ -220,8 +220,7 @@ class _Session:
         found = detect_image(source.label, self._detector, *self._thresholds, keep=self._draws)
         suffix = PurePath(source.name).suffix
         suffix = suffix if suffix.lower() in _PICTURE_SUFFIXES else ".png"
-        # A name that nothing goes by is not looked for: that would take a sixth of the time of a small picture.
-        name = self.claim(source, suffix) if self.saves or FORMATS[self._args.format].by_name else source.name
+        name = self.claim(source, suffix)
         drawn = self.done(found, source, name)
         if drawn is not None and self.saves:
             write_image(self.path(name, suffix), drawn)
@@ -290,6 +289,9 @@ class _Session:
 
     def claim(self, source: Source, suffix: str) -> str:
         """A name for a source's files; where its own is taken, that is said."""
+        # A name that nothing goes by is not looked for: that would take a sixth of the time of a small picture.
+        if not (self.saves or FORMATS[self._args.format].by_name):
+            return source.name
         # WIDER FACE's files are known by their event, the folder of the image.
         folder = f"{source.event}/" if self._args.format == "wider" and source.event else ""
         own = self._output.own_name(folder + source.name, suffix, ".txt")

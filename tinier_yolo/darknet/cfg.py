@@ -67,6 +67,8 @@ KEYS: Mapping[str, Mapping[str, Callable[[str], Value]]] = {
     "net": {
         **dict.fromkeys(("width", "height", "channels", "batch", "subdivisions", "max_batches", "burn_in"), _integer),
         **dict.fromkeys(("time_steps", "max_crop", "min_crop", "step"), _integer),
+        # Ours: how a classifier's small images are shown.
+        **dict.fromkeys(("max_shift", "cutout"), _integer),
         **dict.fromkeys(("momentum", "decay", "learning_rate", "power", "gamma", "scale"), _number),
         **dict.fromkeys(("angle", "aspect", "saturation", "exposure", "hue"), _number),
         **dict.fromkeys(("B1", "B2", "eps", "label_smooth_eps"), _number),
@@ -98,15 +100,29 @@ KEYS: Mapping[str, Mapping[str, Callable[[str], Value]]] = {
     "cost": {"type": _word, "scale": _number},
 }
 
-#: Keys of Darknet's that are read and checked, and change nothing here.
+#: Keys that are read and checked, and change nothing in a detector.
 WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
-    "net": frozenset({"angle", "aspect", "B1", "B2", "eps", "label_smooth_eps", "max_crop", "min_crop", "time_steps"}),
+    "net": frozenset(
+        (
+            "angle",
+            "aspect",
+            "B1",
+            "B2",
+            "cutout",
+            "eps",
+            "label_smooth_eps",
+            "max_crop",
+            "max_shift",
+            "min_crop",
+            "time_steps",
+        )
+    ),
     "region": frozenset({"absolute", "background", "bias_match", "log", "max", "sqrt"}),
     "cost": frozenset({"scale", "type"}),
 }
 
 #: Of these, what the training of a classifier follows.
-OF_CLASSIFIERS = frozenset({"angle", "aspect", "label_smooth_eps", "max_crop", "min_crop"})
+OF_CLASSIFIERS = frozenset({"angle", "aspect", "cutout", "label_smooth_eps", "max_crop", "max_shift", "min_crop"})
 
 #: The other sections of Darknet (pjreddie's, AlexeyAB's and hank-ai's), in lower case; none has a form here.
 UNSUPPORTED = frozenset(

@@ -18,7 +18,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.datasets.classes import ClassImages, load_class_data
 from tinier_yolo.errors import DataError, UsageError
 from tinier_yolo.training.augment import Image
-from tinier_yolo.training.class_views import ClassViews, cut_out, moved, recoloured
+from tinier_yolo.training.class_views import ClassViews, covered, cut_out, moved, recoloured
 from tinier_yolo.training.dataset import shuffled
 from tinier_yolo.training.feed import affordable_workers, load_batches
 from tinier_yolo.training.held_images import HeldImages, hold, shrunk
@@ -68,11 +68,13 @@ class ClassTrainingSet(Dataset[ClassBatch]):
         rng = np.random.default_rng((self.seed, 4, step, self.rank))
         stack, views = self.images.stack, self.views
         if stack is not None and views.moves and stack.shape[1:3] == self.size[::-1]:
-            pixels = moved(stack, indices, views.flip, rng)
+            pixels = moved(stack, indices, views, rng)
         else:
             pixels = np.stack([cut_out(self.images[index], self.size, views, rng) for index in indices.tolist()])
         if views.recolours:
             pixels = np.stack([recoloured(image, views, rng) for image in pixels])
+        if views.cutout:
+            pixels = covered(pixels, views.cutout, rng)
         return _batch(pixels, self.class_ids[indices])
 
     def indices(self, step: int) -> NDArray[np.int64]:

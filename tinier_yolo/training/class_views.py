@@ -2,8 +2,10 @@
 
 Where [net] has ``min_crop`` or ``max_crop`` this is Darknet's: the shorter side is scaled to a length between the two,
 the aspect ratio changed by up to ``aspect``, the image turned by up to ``angle`` degrees, and a part of the input's
-size cut out. Without them an image of the input's size is moved by up to a sixteenth of it, its edges mirrored: the
-usual pad-and-crop of small images, as far as it goes in runs of 10 to 30 epochs.
+size cut out. Without them an image of the input's size is moved, its edges mirrored: the usual pad-and-crop of small
+images. It goes as far as ``max_shift`` of [net] says, in pixels; by default a sixteenth of the input's shorter side.
+``cutout`` of [net] covers a grey square of so many pixels, centred anywhere on the input, in every image (DeVries and
+Taylor 2017, arXiv:1708.04552).
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from tinier_yolo.darknet.cfg import Section
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.training.augment import Effects, Image, apply_effects, render
 from tinier_yolo.training.views import Boxes, View
 
-#: By what part of a side images are moved where no crop is given.
-_MOVED = 1 / 16
+#: By what part of the shorter side images are moved where neither a crop nor ``max_shift`` is given.
+_SHIFT = 1 / 16
+#: The colour of what ``cutout`` covers.
+_GREY = 127
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class ClassViews:
         angle: images are turned by up to so many degrees, either way.
         flip: mirror every other image.
         hue, saturation, exposure: as of :class:`tinier_yolo.training.augment.Augmentation`.
+        shift: images that are moved are so by up to so many pixels, each way.
+        cutout: side of the square that is covered; 0: none.
     """
 
     shortest: int
@@ -42,13 +49,16 @@ class ClassViews:
     hue: float = 0.0
     saturation: float = 1.0
     exposure: float = 1.0
+    shift: int = 0
+    cutout: int = 0
 
     @classmethod
     def of(cls, network: Network) -> ClassViews:
         """What the [net] of a cfg says.
 
         Raises:
-            CfgError: a crop that is smaller than the input, or ``min_crop`` above ``max_crop``.
+            CfgError: a crop that is smaller than the input, ``min_crop`` above ``max_crop``, or a shift or a square as
+                large as the input.
         """
         section, net = network.sections[0], network.options
         side = min(net.width, net.height)
@@ -72,6 +82,8 @@ class ClassViews:
             net.hue,
             max(1.0, net.saturation),
             max(1.0, net.exposure),
+            _pixels(section, "max_shift", round(side * _SHIFT), side),
+            _pixels(section, "cutout", 0, side),
         )
 
     @property
@@ -85,30 +97,37 @@ class ClassViews:
         return self.hue > 0 or self.saturation > 1 or self.exposure > 1
 
 
-def moved(stack: Image, indices: NDArray[np.int64], flip: bool, rng: Generator) -> Image:
-    """Images of a stack, each moved by up to a sixteenth of its sides and mirrored by chance.
+def _pixels(section: Section, key: str, default: int, side: int) -> int:
+    """A length below the input's shorter side."""
+    value = section.integer(key, default)
+    if not 0 <= value < side:
+        raise section.error("bad value", key, expected=f"0..{side - 1}", found=value)
+    return value
+
+
+def moved(stack: Image, indices: NDArray[np.int64], views: ClassViews, rng: Generator) -> Image:
+    """Images of a stack, each moved and mirrored by chance.
 
     Args:
         stack: uint8 (n, height, width, 3).
         indices: (batch,), of the images to take.
-        flip: mirror every other one.
+        views: how far, and whether to mirror every other one.
         rng: chance.
 
     Returns:
         uint8 (batch, height, width, 3).
     """
     batch, (height, width) = len(indices), stack.shape[1:3]
-    rows, columns = (_moved_cells(side, batch, rng) for side in (height, width))
+    rows, columns = (_moved_cells(side, views.shift, batch, rng) for side in (height, width))
     mirrored = rng.random(batch) < 0.5
-    if flip:
+    if views.flip:
         columns = np.where(mirrored[:, None], columns[:, ::-1], columns)
     return np.asarray(stack[indices[:, None, None], rows[:, :, None], columns[:, None, :]], np.uint8)
 
 
-def _moved_cells(side: int, batch: int, rng: Generator) -> NDArray[np.int64]:
+def _moved_cells(side: int, shift: int, batch: int, rng: Generator) -> NDArray[np.int64]:
     """Which cell of the image each cell of the input shows, (batch, side): moved, mirrored at the edges."""
-    most = round(side * _MOVED)
-    cells = np.arange(side) + rng.integers(-most, most + 1, batch)[:, None]
+    cells = np.arange(side) + rng.integers(-shift, shift + 1, batch)[:, None]
     return np.asarray(np.minimum(np.abs(cells), 2 * (side - 1) - np.abs(cells)).clip(0), np.int64)
 
 
@@ -132,7 +151,7 @@ def cut_out(image: Image, size: tuple[int, int], views: ClassViews, rng: Generat
     scale = wanted / min(height, width * aspect)
     scaled = np.array([width * aspect, height]) * scale
     # Where the image is not larger than the input there is no part to choose, but a little to move.
-    room = np.maximum((scaled - size) / 2, _MOVED * np.array(size) if views.moves else 0.0)
+    room = np.maximum((scaled - size) / 2, views.shift if views.moves else 0)
     centre = np.array(size) / 2 + (2 * chance[3:5] - 1) * room
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     mirror = np.diag([-1.0 if views.flip and chance[5] < 0.5 else 1.0, 1.0])
@@ -140,6 +159,29 @@ def cut_out(image: Image, size: tuple[int, int], views: ClassViews, rng: Generat
     offset = centre - linear @ (np.array([width, height]) / 2)
     nothing = Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros((0, 4), np.float32))
     return render(image, View(np.column_stack([linear, offset]), size, nothing))
+
+
+def covered(pixels: Image, side: int, rng: Generator) -> Image:
+    """Images with a grey square over a part of each.
+
+    Args:
+        pixels: uint8 (batch, height, width, 3); changed in place.
+        side: of the square, in pixels. Its centre lies on any pixel, so that a part of it may lie outside.
+        rng: chance.
+
+    Returns:
+        The same array.
+    """
+    batch, height, width = pixels.shape[:3]
+    rows, columns = (_covered_cells(length, side, batch, rng) for length in (height, width))
+    pixels[rows[:, :, None] & columns[:, None, :]] = _GREY
+    return pixels
+
+
+def _covered_cells(length: int, side: int, batch: int, rng: Generator) -> NDArray[np.bool_]:
+    """Which cells of an axis the squares lie over, (batch, length)."""
+    after = np.arange(length) - (rng.integers(0, length, batch) - side // 2)[:, None]
+    return np.asarray((after >= 0) & (after < side), np.bool_)
 
 
 def recoloured(image: Image, views: ClassViews, rng: Generator) -> Image:
