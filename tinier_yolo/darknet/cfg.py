@@ -100,29 +100,15 @@ KEYS: Mapping[str, Mapping[str, Callable[[str], Value]]] = {
     "cost": {"type": _word, "scale": _number},
 }
 
+#: Keys of [net] that the training of a classifier follows, and nothing of a detector.
+OF_CLASSIFIERS = frozenset({"angle", "aspect", "cutout", "label_smooth_eps", "max_crop", "max_shift", "min_crop"})
+
 #: Keys that are read and checked, and change nothing in a detector.
 WITHOUT_EFFECT: Mapping[str, frozenset[str]] = {
-    "net": frozenset(
-        (
-            "angle",
-            "aspect",
-            "B1",
-            "B2",
-            "cutout",
-            "eps",
-            "label_smooth_eps",
-            "max_crop",
-            "max_shift",
-            "min_crop",
-            "time_steps",
-        )
-    ),
+    "net": OF_CLASSIFIERS | {"B1", "B2", "eps", "time_steps"},
     "region": frozenset({"absolute", "background", "bias_match", "log", "max", "sqrt"}),
     "cost": frozenset({"scale", "type"}),
 }
-
-#: Of these, what the training of a classifier follows.
-OF_CLASSIFIERS = frozenset({"angle", "aspect", "cutout", "label_smooth_eps", "max_crop", "max_shift", "min_crop"})
 
 #: The other sections of Darknet (pjreddie's, AlexeyAB's and hank-ai's), in lower case; none has a form here.
 UNSUPPORTED = frozenset(
