@@ -44,7 +44,7 @@ class Variant:
     Attributes:
         name: of its folder, and for ``--only``.
         what: what is changed.
-        views, augmentation, region: fields that are replaced.
+        views, augmentation, region, net: fields that are replaced.
         hard: show the images of ``--hard`` more often.
         two_steps: quantise the maps first, then the weights too.
     """
@@ -54,6 +54,7 @@ class Variant:
     views: Mapping[str, Any] = field(default_factory=dict)
     augmentation: Mapping[str, Any] = field(default_factory=dict)
     region: Mapping[str, Any] = field(default_factory=dict)
+    net: Mapping[str, Any] = field(default_factory=dict)
     hard: bool = False
     two_steps: bool = False
 
@@ -68,6 +69,7 @@ VARIANTS = (
     Variant("mosaic", "no mosaic", views={"mosaic": 0.0}),
     Variant("rescore", "objectness towards 1 instead of the IoU", region={"rescore": False}),
     Variant("hard", "hard images in three views of ten", hard=True),
+    Variant("muon", "Muon for the filters, at a rate of 0.02", net={"muon": 0.02}),
     Variant("two-step", "maps quantised first, then weights too", two_steps=True),
 )
 
@@ -134,7 +136,7 @@ def _train(
 ) -> Path:
     network = override(
         network, size=args.size, batch=args.batch, subdivisions=1, max_batches=iterations, adam=True,
-        learning_rate=args.learning_rate, policy="cosine", burn_in=max(1, iterations // 20),
+        learning_rate=args.learning_rate, policy="cosine", burn_in=max(1, iterations // 20), **variant.net,
     )  # fmt: skip
     layers = (*network.layers[:-1], replace(network.region, **variant.region))
     options = TrainingOptions(

@@ -18,19 +18,23 @@ from tinier_yolo.training.options import override
 from tinier_yolo.training.timed import train_timed
 from tinier_yolo.training.timed_options import TimedOptions, Trainee
 
-BESIDE = "--beside CFG [--init WEIGHTS] [--learning-rate RATE], repeated: more networks, on the same images"
+BESIDE = (
+    "--beside CFG [--init WEIGHTS] [--learning-rate RATE] [--muon RATE], repeated: more networks, on the same images"
+)
 
 
 def add_trainee(parser: argparse.ArgumentParser) -> None:
     """The options that each network of a run has for itself."""
     parser.add_argument("--init", type=Path, help=".weights to start from, as of tinier-yolo train")
     parser.add_argument("--learning-rate", type=positive, default=0.003, help="of AdamW, at its highest (0.003)")
+    parser.add_argument("--muon", type=share, help="learning rate of Muon, as of tinier-yolo train")
 
 
 def trainee(one: argparse.Namespace, args: argparse.Namespace) -> Trainee:
     """A network by its own options and the run's."""
-    changes = {"size": args.size, "batch": args.batch, "learning_rate": one.learning_rate, "adam": True}
-    return Trainee(override(Network.load(one.cfg), subdivisions=1, **changes), one.init)
+    solver = {"learning_rate": one.learning_rate, "adam": True, "muon": one.muon}
+    network = override(Network.load(one.cfg), size=args.size, batch=args.batch, subdivisions=1, **solver)
+    return Trainee(network, one.init)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

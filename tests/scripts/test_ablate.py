@@ -65,8 +65,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Network, TrainingOpti
 def test_every_run_differs_from_the_recipe_in_one_part(
     words: list[str], trained: list[tuple[Network, TrainingOptions]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ablate.main([*words, "--only", "all,sizes,blur,rescore,seed"]) == 0
-    recipe, seed, sizes, blur, rescore = trained
+    assert ablate.main([*words, "--only", "all,sizes,blur,rescore,seed,muon"]) == 0
+    recipe, seed, sizes, blur, rescore, muon = trained
     assert (seed[1].seed, recipe[1].seed) == (1, 0)
     assert recipe[1].views is not None
     assert sizes[1].views is not None
@@ -74,6 +74,7 @@ def test_every_run_differs_from_the_recipe_in_one_part(
     assert blur[1].augmentation is not None
     assert (blur[1].augmentation.defocus, blur[1].augmentation.patches) == (0.0, 0.12)
     assert (recipe[0].region.rescore, rescore[0].region.rescore) == (True, False)
+    assert (recipe[0].options.muon, muon[0].options.muon) == (0.0, 0.02)
     assert all(network.options.max_batches == 2 for network, _ in trained)
     assert "| no blur, no low resolution | 0.500 | 0.250 |" in capsys.readouterr().out
 

@@ -21,6 +21,7 @@ from tinier_yolo.darknet.weights import load_weights
 from tinier_yolo.errors import TinierYoloError, UsageError
 from tinier_yolo.training import learner as learners
 from tinier_yolo.training.learner import half_cosine
+from tinier_yolo.training.muon import Muon
 from tinier_yolo.training.options import override
 from tinier_yolo.training.timed import TimedRun
 from tinier_yolo.training.timed_options import TimedOptions, Trainee
@@ -101,13 +102,17 @@ def test_two_networks_learn_from_the_same_images_and_the_last_part_is_larger(pac
     trainees = []
     for name, binary in (("one", False), ("two", True)):
         (tmp_path / f"{name}.cfg").write_text(tiny_cfg(binary))
-        trainees.append(Trainee(override(Network.load(tmp_path / f"{name}.cfg"), batch=4)))
+        muon = 0.02 if binary else 0.0
+        trainees.append(Trainee(override(Network.load(tmp_path / f"{name}.cfg"), batch=4, muon=muon)))
     options = TimedOptions(packs, tmp_path / "out", 4, workers=0, device="cpu", last_size=96, last_share=0.5)
     run = TimedRun(trainees, options)
     run.loop()
     assert run.planned.views.sizes == ((96, 96),)
     one, two = run.learners
     assert one.state.next == two.state.next == run.next >= 3
+    assert isinstance(two.state.optimizer, Muon)
+    assert not isinstance(one.state.optimizer, Muon)
+    assert {group["lr"] for group in two.state.optimizer.param_groups} == {two.rate}
     assert [path.name for path in run.finish()] == ["one.weights", "two.weights"]
 
 

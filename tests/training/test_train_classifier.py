@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.classifiers import tiny_classifier, write_colours
+from tests.training.classifiers import CONVOLUTION, tiny_classifier, write_colours
 from tests.training.test_train import arguments as detector_arguments
 from tests.training.test_train import read_columns
 from tinier_yolo.cli import main
@@ -37,12 +37,15 @@ def test_training_learns_the_colours(colours: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("more", ["", "min_crop=9\nmax_crop=12\naspect=1.3\nangle=10\n"], ids=["moved", "cropped"])
+@pytest.mark.parametrize(
+    "more", ["muon=.02\n", "min_crop=9\nmax_crop=12\naspect=1.3\nangle=10\n"], ids=["moved, by muon", "cropped"]
+)
 def test_a_resumed_run_equals_one_that_never_stopped(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str
 ) -> None:
     cfg = tmp_path / "tiny.cfg"
-    cfg.write_text(tiny_classifier(20, more))
+    # Two convolutions: Muon leaves the first to SGD.
+    cfg.write_text(tiny_classifier(20, more).replace(CONVOLUTION, 2 * CONVOLUTION))
     assert main(arguments(cfg, colours, tmp_path / "whole")) == 0
 
     steps, step = 0, Run.step

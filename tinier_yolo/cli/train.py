@@ -82,6 +82,9 @@ def _add_net(net: argparse._ArgumentGroup) -> None:
         "--policy", choices=("constant", "poly", "exp", "sig", "cosine"), help="how the learning rate falls"
     )
     net.add_argument("--adam", action="store_true", default=None, help="AdamW instead of SGD with momentum")
+    net.add_argument(
+        "--muon", type=share, metavar="RATE", help="learning rate of Muon, for filters before a norm (0: off)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -114,7 +117,7 @@ def _options(network: Network, args: argparse.Namespace) -> tuple[Network, Train
     from tinier_yolo.training.options import TrainingOptions, override
     from tinier_yolo.training.views import Views
 
-    names = ("size", "batch", "subdivisions", "max_batches", "learning_rate", "burn_in", "policy", "adam")
+    names = ("size", "batch", "subdivisions", "max_batches", "learning_rate", "burn_in", "policy", "adam", "muon")
     network = override(network, **{name: getattr(args, name) for name in names})
     own = {field.name for field in fields(TrainingOptions)}
     options = TrainingOptions(**{name: getattr(args, name) for name in own if hasattr(args, name)})

@@ -69,6 +69,8 @@ KEYS: Mapping[str, Mapping[str, Callable[[str], Value]]] = {
         **dict.fromkeys(("time_steps", "max_crop", "min_crop", "step"), _integer),
         # Ours: how a classifier's small images are shown.
         **dict.fromkeys(("max_shift", "cutout"), _integer),
+        # Ours: the learning rate of Muon.
+        "muon": _number,
         **dict.fromkeys(("momentum", "decay", "learning_rate", "power", "gamma", "scale"), _number),
         **dict.fromkeys(("angle", "aspect", "saturation", "exposure", "hue"), _number),
         **dict.fromkeys(("B1", "B2", "eps", "label_smooth_eps"), _number),

@@ -50,6 +50,7 @@ class NetOptions:
     momentum: float
     decay: float
     adam: bool
+    muon: float
     max_batches: int
     burn_in: int
     power: float
@@ -203,6 +204,7 @@ def _net_options(section: Section) -> NetOptions:
         momentum=section.number("momentum", 0.9),
         decay=section.number("decay", 0.0001),
         adam=section.flag("adam"),
+        muon=_muon(section),
         max_batches=section.integer("max_batches", 1),
         burn_in=section.integer("burn_in", 0),
         power=section.number("power", 4),
@@ -217,6 +219,15 @@ def _net_options(section: Section) -> NetOptions:
         hue=section.number("hue", 0),
         flip=section.flag("flip", True),
     )
+
+
+def _muon(section: Section) -> float:
+    rate = section.number("muon", 0.0)
+    if not 0 <= rate <= 1:
+        raise section.error("bad value", "muon", expected="a learning rate of 0..1", found=rate)
+    if rate and section.number("learning_rate", 0.001) <= 0:  # Both follow one schedule.
+        raise section.error("muon needs a learning rate for the other parameters", "learning_rate", expected="above 0")
+    return rate
 
 
 def _check_size(section: Section, width: int, height: int) -> None:
