@@ -32,9 +32,8 @@ def add_trainee(parser: argparse.ArgumentParser) -> None:
 
 def trainee(one: argparse.Namespace, args: argparse.Namespace) -> Trainee:
     """A network by its own options and the run's."""
-    solver = {"learning_rate": one.learning_rate, "adam": True, "muon": one.muon}
-    network = override(Network.load(one.cfg), size=args.size, batch=args.batch, subdivisions=1, **solver)
-    return Trainee(network, one.init)
+    changes = {"size": args.size, "batch": args.batch, "learning_rate": one.learning_rate, "muon": one.muon}
+    return Trainee(override(Network.load(one.cfg), subdivisions=1, adam=True, **changes), one.init)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from tinier_yolo.errors import CfgError  # noqa: E402
 from tinier_yolo.training.model import DarknetModel  # noqa: E402
 from tinier_yolo.training.muon import Muon, orthogonal  # noqa: E402
 from tinier_yolo.training.optimizer import make_optimizer  # noqa: E402
+from tinier_yolo.training.options import override  # noqa: E402
 
 
 @pytest.mark.parametrize("shape", [(8, 72), (72, 8), (16, 16), (1, 27)])
@@ -93,3 +94,9 @@ def test_without_muon_or_where_statistics_are_fixed_there_is_the_other_optimizer
 def test_a_rate_that_cannot_be_is_refused(options: str, message: str) -> None:
     with pytest.raises(CfgError, match=message):
         Network.parse(f"[net]\nwidth=8\nheight=8\n{options}{CONVOLUTION}[avgpool]\n[softmax]\n")
+
+
+def test_a_rate_from_the_command_line_needs_a_learning_rate_too() -> None:
+    network = Network.parse(tiny_cfg(binary=False).replace("learning_rate=0.002", "learning_rate=0"))
+    with pytest.raises(CfgError, match="learning_rate: muon needs a learning rate"):
+        override(network, muon=0.02)

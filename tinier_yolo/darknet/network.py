@@ -193,6 +193,8 @@ def _net_options(section: Section) -> NetOptions:
     for key in ("batch", "subdivisions", "max_batches", "step"):
         if section.integer(key, 1) < 1:
             raise section.error("not positive", key, expected="at least 1", found=section.integer(key, 1))
+    muon, learning_rate = section.number("muon", 0.0), section.number("learning_rate", 0.001)
+    check_muon(section, muon, learning_rate)
     return NetOptions(
         width=width,
         height=height,
@@ -200,11 +202,11 @@ def _net_options(section: Section) -> NetOptions:
         letter_box=section.flag("letter_box", True),
         batch=section.integer("batch", 1),
         subdivisions=section.integer("subdivisions", 1),
-        learning_rate=section.number("learning_rate", 0.001),
+        learning_rate=learning_rate,
         momentum=section.number("momentum", 0.9),
         decay=section.number("decay", 0.0001),
         adam=section.flag("adam"),
-        muon=_muon(section),
+        muon=muon,
         max_batches=section.integer("max_batches", 1),
         burn_in=section.integer("burn_in", 0),
         power=section.number("power", 4),
@@ -221,13 +223,16 @@ def _net_options(section: Section) -> NetOptions:
     )
 
 
-def _muon(section: Section) -> float:
-    rate = section.number("muon", 0.0)
+def check_muon(section: Section, rate: float, learning_rate: float) -> None:
+    """Check the learning rate of Muon beside the one of the other parameters, whose schedule it follows.
+
+    Raises:
+        CfgError: outside 0..1, or the other one is not positive.
+    """
     if not 0 <= rate <= 1:
         raise section.error("bad value", "muon", expected="a learning rate of 0..1", found=rate)
-    if rate and section.number("learning_rate", 0.001) <= 0:  # Both follow one schedule.
+    if rate and learning_rate <= 0:
         raise section.error("muon needs a learning rate for the other parameters", "learning_rate", expected="above 0")
-    return rate
 
 
 def _check_size(section: Section, width: int, height: int) -> None:

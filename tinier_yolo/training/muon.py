@@ -46,12 +46,11 @@ class Muon(torch.optim.Optimizer):
         group = self.param_groups[0]
         for weights in group["params"]:
             if weights.grad is not None:
-                self._turn(weights, group)
+                self._turn(weights, weights.grad, group)
         self.others.step(closure)
 
-    def _turn(self, weights: nn.Parameter, group: dict[str, Any]) -> None:
-        state, gradient, momentum = self.state[weights], weights.grad, group["momentum"]
-        assert gradient is not None, "the caller saw to it"
+    def _turn(self, weights: nn.Parameter, gradient: Tensor, group: dict[str, Any]) -> None:
+        state, momentum = self.state[weights], group["momentum"]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weights)
         velocity = state["momentum_buffer"].mul_(momentum).add_(gradient)
@@ -71,10 +70,11 @@ def orthogonal(matrix: Tensor) -> Tensor:
     Returns:
         The same shape; zeros for zeros.
     """
+    if matrix.shape[0] > matrix.shape[1]:
+        return orthogonal(matrix.T).T
     a, b, c = _QUINTIC
-    x: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm().clamp_min(_SMALLEST)
+    x: Tensor = matrix / matrix.norm().clamp_min(_SMALLEST)
     for _ in range(_REPETITIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    return x

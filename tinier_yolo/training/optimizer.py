@@ -18,13 +18,16 @@ def make_optimizer(model: DarknetModel) -> torch.optim.Optimizer:
     Decay pulls on float products only. A latent binary weight's size means nothing, save for its sign's inertia.
     """
     net = model.network.options
+    turned: list[nn.Parameter] = []
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
-    turned = _turned(model) if net.muon else []
-    for module in model.children_of_layers:
+    layers_turned = _layers_turned(model) if net.muon else []
+    for index, module in enumerate(model.children_of_layers):
         binary = getattr(getattr(module, "layer", None), "binary", False)
         for name, parameter in module.named_parameters():
-            if not any(parameter is other for other in turned):
+            if name == "weights" and index in layers_turned:
+                turned.append(parameter)
+            else:
                 (decayed if name == "weights" and not binary else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": net.decay}, {"params": free, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
@@ -33,21 +36,19 @@ def make_optimizer(model: DarknetModel) -> torch.optim.Optimizer:
         optimizer = torch.optim.AdamW(groups, lr=net.learning_rate, fused=True)
     else:
         optimizer = torch.optim.SGD(groups, lr=net.learning_rate, momentum=net.momentum)
-    if not turned:
-        return optimizer
-    return Muon(turned, net.muon / net.learning_rate, net.momentum, optimizer)
+    return Muon(turned, net.muon / net.learning_rate, net.momentum, optimizer) if turned else optimizer
 
 
-def _turned(model: DarknetModel) -> list[nn.Parameter]:
-    """The weights that Muon moves: all before a batch normalisation that takes its statistics from the batch.
+def _layers_turned(model: DarknetModel) -> list[int]:
+    """The layers whose weights Muon moves: all before a batch normalisation that takes its statistics from the batch.
 
-    Not the first layer's, which has too few inputs, and so no directions to bring forward.
+    But for the first of them, which has too few inputs, and so no directions to bring forward.
     """
     if not model.estimates_norms:
         return []
     layers = model.network.layers
     found = [
-        module.weights
+        index
         for index, module in enumerate(model.children_of_layers)
         if isinstance(module, Weighted) and (module.norm is not None or batch_norm_after(layers, index) is not None)
     ]

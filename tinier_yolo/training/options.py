@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinier_yolo.darknet.network import Network
+from tinier_yolo.darknet.network import Network, check_muon
 from tinier_yolo.errors import UsageError
 from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.views import Views
@@ -87,10 +87,12 @@ def override(network: Network, **changes: object) -> Network:
     """The network with options of [net] replaced by those of the command line that are not None.
 
     Raises:
-        CfgError: a new size that is no multiple of the stride.
+        CfgError: a new size that is no multiple of the stride, or Muon without a learning rate.
     """
     given = {name: value for name, value in changes.items() if value is not None}
     size = given.pop("size", None)
     if isinstance(size, int):
         network = network.resized(size, size)
-    return replace(network, options=replace(network.options, **given))  # type: ignore[arg-type]
+    options = replace(network.options, **given)  # type: ignore[arg-type]
+    check_muon(network.sections[0], options.muon, options.learning_rate)
+    return replace(network, options=options)
