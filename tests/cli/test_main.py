@@ -27,11 +27,26 @@ def test_the_overview_names_all_verbs(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out.strip() == f"tinier-yolo {__version__}"
 
 
-def test_bad_usage_has_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "prog", "found"),
+    [
+        (["detekt"], "tinier-yolo", "'detekt'"),
+        (["train", "x.cfg"], "tinier-yolo train", "--data"),
+        (["export", "onyx"], "tinier-yolo export", "'onyx'"),
+        (["export", "c99"], "tinier-yolo export c99", "required"),
+        (["summary", "x.cfg", "--two\nlines"], "tinier-yolo summary", r"--two\nlines"),
+        (["--colour"], "tinier-yolo", "--colour"),
+    ],
+)
+def test_bad_usage_is_one_line_and_code_2(
+    words: list[str], prog: str, found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["detekt"])
+        main(words)
     assert ended.value.code == 2
-    assert "detekt" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{prog}: ") and line.endswith(f" (see {prog} --help)")
+    assert found in line
 
 
 def test_a_traceback_only_with_debug(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,20 @@ def test_crops_of_a_picture_lie_inside_it() -> None:
         assert (cut_out(image, (12, 12), views, np.random.default_rng(seed)) == image[0, 0]).all()
 
 
+def test_a_crop_of_a_larger_image_that_is_not_scaled_takes_its_pixels_as_they_are() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    views = ClassViews(8, 8)
+    parts = {
+        image[top : top + 6, left : left + 6][:, ::direction].tobytes()
+        for top in range(3)
+        for left in range(4)
+        for direction in (1, -1)
+    }
+    rng = np.random.default_rng(1)
+    seen = {cut_out(image, (6, 6), views, rng).tobytes() for _ in range(1000)}
+    assert seen == parts
+
+
 def test_darknets_keys() -> None:
     def views(more: str) -> ClassViews:
         return ClassViews.of(Network.parse(tiny_classifier(more=more)))

@@ -15,7 +15,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from tinier_yolo import __version__
 from tinier_yolo.cli.process import Terminated, ended_by_signals, open_standard_streams, silent_libraries
@@ -43,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in argv if not word.startswith("-")), None)
     parser = _parser(verb)
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # By the verb's name, whose help lists what there is.
+        parser.prog = " ".join(filter(None, (parser.prog, verb)))
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if args.run is None:
         parser.print_help()
         return 2
@@ -106,8 +110,15 @@ def _abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that tells bad usage in one line, without the list of all options; its verbs' parsers are such too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {printable(message)} (see {self.prog} --help)\n")
+
+
 def _parser(verb: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tinier-yolo", description="Face detection on integers alone: train, convert, detect, evaluate."
     )
     parser.add_argument("--version", action="version", version=f"tinier-yolo {__version__}")

@@ -157,6 +157,8 @@ def cut_out(image: Image, size: tuple[int, int], views: ClassViews, rng: Generat
     mirror = np.diag([-1.0 if views.flip and chance[5] < 0.5 else 1.0, 1.0])
     linear = turn @ mirror @ np.diag([aspect * scale, scale])
     offset = centre - linear @ (np.array([width, height]) / 2)
+    # By whole pixels where nothing else changes: between them the pixels would be means, which blurs.
+    offset = np.rint(offset) if views.moves else offset
     nothing = Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int32), np.zeros((0, 4), np.float32))
     return render(image, View(np.column_stack([linear, offset]), size, nothing))
 
