@@ -78,7 +78,9 @@ def test_a_search_that_is_interrupted_goes_on(base: list[str], capsys: Run, monk
 
     monkeypatch.setattr(calibration.Trials, "measure", interrupted)
     assert main([*options, "again.ifq"]) == 130
-    assert Path("again.ifq.search.json").exists()
+    found = Path("again.ifq.search.json").read_bytes()
+    assert main([*base, "--method", "uniform", "--images", "1", "-o", "again.ifq"]) == 0
+    assert Path("again.ifq.search.json").read_bytes() == found
     capsys.readouterr()
     assert main([*options, "again.ifq"]) == 0
     captured = capsys.readouterr()

@@ -84,6 +84,16 @@ def test_an_m_that_leaves_no_deviation_is_refused() -> None:
         convert_partially(network, parameters, {0: 0})
 
 
+@pytest.mark.parametrize("number", [1, 6])
+def test_a_negative_variance_of_a_float_part_is_refused(number: int) -> None:
+    network = Network.parse(alexnet())
+    parameters = random_parameters(network, np.random.default_rng(0))
+    norms = [arrays for arrays in parameters if "variances" in arrays]
+    (norms[0] if number == 1 else norms[-1])["variances"][2] = -1
+    with pytest.raises(ConversionError, match="deviations that are not finite numbers"):
+        convert_partially(network, parameters)
+
+
 def test_a_network_that_is_binary_throughout_is_a_program_too() -> None:
     network, rng = Network.parse(alexnet(first=1, last=1)), np.random.default_rng(0)
     parameters, image = random_parameters(network, rng), random_image(rng, 12, 12)

@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from tests.training.classifiers import tiny_classifier, write_colours
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.media.images import read_image
+from tinier_yolo.training import held_images
 from tinier_yolo.training.class_feed import ClassFeed
 from tinier_yolo.training.options import TrainingOptions
 from tinier_yolo.training.processes import Processes
@@ -38,6 +40,22 @@ def test_batches_are_a_function_of_seed_and_iteration(tmp_path: Path) -> None:
         assert all(torch.equal(a.images, b.images) for a, b in zip(whole[4:], part, strict=True))
     other = next(feed(tmp_path, more=more, seed=1).batches(4, 5))
     assert not torch.equal(other.images, whole[4].images)
+
+
+def test_images_of_the_inputs_size_are_scaled_to_a_fixed_crop(tmp_path: Path) -> None:
+    write_colours(tmp_path)
+    views = "flip=0\nmin_crop=16\nmax_crop=16\n"
+    found = next(feed(tmp_path, more=views).batches(0, 1)).images
+    whole = next(feed(tmp_path).batches(0, 1)).images
+    assert not torch.equal(found, whole)
+
+
+def test_how_images_are_kept_changes_no_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_colours(tmp_path)
+    held = next(feed(tmp_path, more="max_shift=3\n").batches(0, 1))
+    monkeypatch.setattr(held_images, "_free_memory", lambda: 0.0)
+    decoded = next(feed(tmp_path, more="max_shift=3\n").batches(0, 1))
+    assert torch.equal(held.images, decoded.images)
 
 
 def test_validation_shows_each_image_once_in_order(tmp_path: Path) -> None:

@@ -5,12 +5,34 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from torch.utils.data import Dataset
 
 from tests.training.conftest import tiny_cfg
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.training.feed import Feed
+from tinier_yolo.errors import DataError, MediaError
+from tinier_yolo.training.feed import Feed, load_batches
 from tinier_yolo.training.options import TrainingOptions
 from tinier_yolo.training.processes import Processes
+
+
+class Damaged(Dataset[int]):
+    """A set whose third item cannot be had."""
+
+    def __init__(self, kind: type[DataError | MediaError]) -> None:
+        self.kind = kind
+
+    def __getitem__(self, index: int) -> int:
+        if index == 2:
+            raise self.kind("cannot be decoded", path="a.jpg")
+        return index
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", [DataError, MediaError])
+def test_an_image_that_goes_bad_during_a_run_is_one_line(workers: int, kind: type[DataError | MediaError]) -> None:
+    with pytest.raises(kind) as caught:
+        list(load_batches(Damaged(kind), range(4), workers))
+    assert str(caught.value) == "a.jpg: cannot be decoded"
 
 
 @pytest.fixture

@@ -142,6 +142,21 @@ def test_a_deep_quantised_network_has_the_same_gradients(
             close(ours.grad, theirs.grad)
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_inner_maps_of_few_channels_have_the_same_gradients(channels: int) -> None:
+    body = block(channels, "") + block(8, POOLS[1])
+    fused, plain = twins(f"[net]\nwidth=16\nheight=16\nchannels=3\n{body}", 3)
+    x = images("noise", 19, 21)
+    for model in (fused, plain):
+        output = model(x)
+        torch.manual_seed(1)
+        (output * torch.randn(output.shape)).sum().backward()
+    for (name, ours), (_, theirs) in zip(fused.named_parameters(), plain.named_parameters(), strict=True):
+        if theirs.grad is not None:
+            assert ours.grad is not None, name
+            close(ours.grad, theirs.grad)
+
+
 @pytest.mark.parametrize("text", [IFQ, FLOAT], ids=["ifq", "float"])
 @pytest.mark.parametrize("pool", POOLS[:3], ids=["none", "2/2", "2/1"])
 def test_bfloat16_is_as_near_to_float32_as_the_plain_modules_are(text: str, pool: str) -> None:

@@ -48,6 +48,14 @@ def test_what_does_not_fit_is_decoded_anew(
     assert "images are decoded anew" in capsys.readouterr().err
 
 
+def test_processes_of_a_machine_share_its_memory(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_images, "_estimate", lambda *_: 100.0)
+    monkeypatch.setattr(held_images, "_free_memory", lambda: 1000.0)
+    for processes, kept in (("4", True), ("6", False)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        assert (hold(files, KEEP, quiet=True)[0].stack is not None) == kept
+
+
 def test_bad_images_are_refused_or_left_out(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     files[2].write_text("not an image")
     with pytest.raises(DataError, match=r"1 of 6 images cannot be decoded .*--skip-bad"):

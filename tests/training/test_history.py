@@ -63,5 +63,6 @@ def test_curves_are_a_picture(tmp_path: Path) -> None:
     for iteration in range(20, 400, 20):
         training.append(row(iteration, TRAINING_COLUMNS))
     validation.append(row(200, VALIDATION_COLUMNS))
+    training.append({**row(400, TRAINING_COLUMNS), "loss": float("nan")})  # a step that was passed over
     draw_curves(training, validation, tmp_path / "curves.png")
     assert cv2.imread(str(tmp_path / "curves.png")).shape[0] > 500

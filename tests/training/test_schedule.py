@@ -25,6 +25,7 @@ def options(text: str) -> NetOptions:
         ("policy=exp\ngamma=.9", 2, 0.081),
         ("policy=poly\npower=2", 50, 0.025),
         ("policy=sig\ngamma=.1\nstep=50", 50, 0.05),
+        ("policy=sig\ngamma=1\nstep=1", 1_000_000, 0.0),
         ("policy=cosine", 50, 0.05),
         ("policy=cosine\nburn_in=20\npower=1", 60, 0.05),
         ("policy=cosine", 100, 0.0),

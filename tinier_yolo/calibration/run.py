@@ -248,7 +248,8 @@ def quantize(options: Options) -> tuple[FixedPointProgram, Report]:
     program.save(options.output)
     if options.report:
         report.write(Path(options.report))
-    run.searches.path.unlink(missing_ok=True)
+    if options.method == "goyal":  # an interrupted search is no other method's to remove
+        run.searches.path.unlink(missing_ok=True)
     return program, report
 
 

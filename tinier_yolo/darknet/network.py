@@ -193,6 +193,9 @@ def _net_options(section: Section) -> NetOptions:
     for key in ("batch", "subdivisions", "max_batches", "step"):
         if section.integer(key, 1) < 1:
             raise section.error("not positive", key, expected="at least 1", found=section.integer(key, 1))
+    for key in ("learning_rate", "momentum"):
+        if section.number(key, 0.0) < 0:
+            raise section.error("negative", key, expected="at least 0", found=section.number(key, 0.0))
     muon, learning_rate = section.number("muon", 0.0), section.number("learning_rate", 0.001)
     check_muon(section, muon, learning_rate)
     return NetOptions(

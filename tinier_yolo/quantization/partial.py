@@ -227,8 +227,11 @@ def _check_float(part: FloatPart) -> None:
     for layer in part.substructure.layers[:-1]:
         if isinstance(layer, Activation) and layer.quantizes:
             raise refusal(layer, "a quantiser behind a float convolution that other layers follow")
-    if part.m is not None:
-        for layer, arrays in zip(part.substructure.layers, part.arrays, strict=True):
+    for layer, arrays in zip(part.substructure.layers, part.arrays, strict=True):
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise refusal(layer, f"{name} that are not finite numbers")
+        if part.m is not None:
             if len(wrong := np.flatnonzero(arrays.get("deviations", np.ones(1)) == 0)):
                 raise refusal(layer, f"m = {part.m} is too small: the deviation of channel {wrong[0]} becomes 0")
 
@@ -254,7 +257,8 @@ def _real_arrays(layer: Layer, arrays: Mapping[str, NDArray[np.float32]], m: int
     real = {name: array.astype(np.float64) for name, array in arrays.items()}
     norm, signs = "variances" in real, np.ones(1)
     if norm:
-        real["deviations"] = np.sqrt(real.pop("variances") + BATCH_NORM_EPSILON)
+        with np.errstate(invalid="ignore"):  # of a negative one: refused with all that is not finite
+            real["deviations"] = np.sqrt(real.pop("variances") + BATCH_NORM_EPSILON)
     if isinstance(layer, Convolutional | Connected):
         real["weights"] = real["weights"].reshape(_convolution(layer).weight_shape)
         if layer.binary:

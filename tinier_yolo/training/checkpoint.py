@@ -91,8 +91,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
         parameter = parameters[int(index)]
         if tensor.shape != parameter.shape and tensor.ndim:
             raise ValueError(f"optimizer.{name} is {tuple(tensor.shape)}, not {tuple(parameter.shape)}")
-        like = torch.empty_like(parameter) if tensor.shape == parameter.shape else torch.empty_like(tensor)
-        optimizer.state[parameter][key] = like.copy_(tensor)
+        # A count of steps too: fused AdamW keeps it where the parameter is.
+        like = parameter if tensor.shape == parameter.shape else torch.empty_like(tensor, device=parameter.device)
+        optimizer.state[parameter][key] = torch.empty_like(like).copy_(tensor)
 
 
 def check_same_run(checkpoint: Checkpoint, expected: Mapping[str, Any], path: PathLike) -> None:

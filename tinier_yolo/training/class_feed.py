@@ -66,11 +66,14 @@ class ClassTrainingSet(Dataset[ClassBatch]):
     def __getitem__(self, step: int) -> ClassBatch:
         indices = self.indices(step)
         rng = np.random.default_rng((self.seed, 4, step, self.rank))
-        stack, views = self.images.stack, self.views
-        if stack is not None and views.moves and stack.shape[1:3] == self.size[::-1]:
-            pixels = moved(stack, indices, views, rng)
+        views = self.views
+        images = [self.images[index] for index in indices.tolist()]
+        # By the images alone: how they are kept in memory differs from machine to machine.
+        fit = views.longest == min(self.size) and all(image.shape[:2] == self.size[::-1] for image in images)
+        if views.moves and fit:
+            pixels = moved(np.stack(images), np.arange(len(images)), views, rng)
         else:
-            pixels = np.stack([cut_out(self.images[index], self.size, views, rng) for index in indices.tolist()])
+            pixels = np.stack([cut_out(image, self.size, views, rng) for image in images])
         if views.recolours:
             pixels = np.stack([recoloured(image, views, rng) for image in pixels])
         if views.cutout:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from tinier_yolo.darknet.layers import BatchNorm, Region
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
-from tinier_yolo.errors import DataError
+from tinier_yolo.errors import DataError, MediaError
 from tinier_yolo.training.augment import Augmentation
 from tinier_yolo.training.check_images import check_images
 from tinier_yolo.training.dataset import Batch, TrainingSet, ValidationSet
@@ -130,7 +130,7 @@ def load_batches(dataset: Dataset[Item], steps: range, workers: int) -> Iterator
     )
     try:
         yield from loader
-    except DataError as error:
+    except (DataError, MediaError) as error:
         raise _main_error(error) from error
 
 
@@ -139,14 +139,10 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _main_error(error: DataError) -> DataError:
+def _main_error(error: DataError | MediaError) -> DataError | MediaError:
     """The error of a worker as it was raised there: it comes with the worker's traceback in front."""
-    message = error.problem.rstrip().rpartition("\n")[2]
-    return (
-        DataError(message.removeprefix(f"{DataError.__module__}.{DataError.__name__}: "))
-        if "\n" in error.problem
-        else error
-    )
+    message, kind = error.problem.rstrip().rpartition("\n")[2], type(error)
+    return kind(message.removeprefix(f"{kind.__module__}.{kind.__name__}: ")) if "\n" in error.problem else error
 
 
 def affordable_workers(batch_bytes: int, workers: int) -> int:

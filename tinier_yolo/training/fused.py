@@ -216,7 +216,8 @@ class _State:
         """Whether the weights' gradient can be had from the winners alone, and is had sooner so."""
         _, channels, size, _ = weights.shape
         plain = size == 3 and convolution.stride == convolution.padding == 1
-        return self.pools_first and self.chain.stride == 2 and plain and (channels <= 4 or channels in (8, 16, 32, 64))
+        few = channels < 4 and self.y.dtype == torch.float32  # the image
+        return self.pools_first and self.chain.stride == 2 and plain and (few or channels in (8, 16, 32, 64))
 
     def correlate_winners(
         self, gradient: Tensor, x: Tensor, weights: Tensor, batch_norm: NDArray[np.float32]
@@ -228,7 +229,7 @@ class _State:
         into = _flat(gradient), _flat(self.values), self.flags, _flat(pooled), batch_norm, *self._slopes
         _run(self.images, kernels.spread, *into, None, rows, columns, filters, 0, rows, columns)
         read = _flat(x.contiguous(memory_format=torch.channels_last)), _flat(pooled), self.flags
-        image = channels <= 4
+        image = channels < 4
         kernel = weight_kernels.correlate_winners_with_image if image else weight_kernels.correlate_winners
         size = height, width, channels, rows, columns, filters
         sums = _run(self.images, kernel, *read, _Sums(filters * (48 if image else 9 * channels)), *size)

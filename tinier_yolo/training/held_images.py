@@ -74,7 +74,8 @@ def hold(
     if not files:
         return HeldImages((), None, (), shrink), np.zeros(0, np.int64)
     needed, free = _estimate(files, shrink), _free_memory()
-    fits = needed <= SHARE_OF_MEMORY * free
+    # Each process of this machine (torchrun says how many) holds its own.
+    fits = needed * int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= SHARE_OF_MEMORY * free
     if not fits and not quiet:
         found = f"about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB of memory are free"
         print(f"images are decoded anew at each use: {found}", file=sys.stderr, flush=True)

@@ -85,8 +85,9 @@ def draw_curves(
     loss.plot(steps, _smooth(training.column("loss")), color="tab:blue", label="training, smoothed")
     loss.plot(checked, validation.column("loss"), "o-", color="tab:orange", markersize=3, label="validation")
     loss.set_ylabel("loss an image")
-    if len(steps):
-        loss.set_ylim(0, 2 * float(np.percentile(training.column("loss"), 90)))
+    losses = training.column("loss")
+    if len(finite := losses[np.isfinite(losses)]):  # a step whose loss was not a number is passed over
+        loss.set_ylim(0, 2 * float(np.percentile(finite, 90)))
     for name, colour in shares.items():
         recall.plot(steps, _smooth(training.column(name)), color=colour, label=f"{name}, training")
         recall.plot(checked, validation.column(name), "o--", color=colour, markersize=3, label=f"{name}, validation")

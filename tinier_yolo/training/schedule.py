@@ -27,7 +27,8 @@ def _factor(options: NetOptions, iteration: int) -> float:
         case "poly":
             return float((1 - iteration / options.max_batches) ** options.power)
         case "sig":
-            return 1 / (1 + math.exp(options.gamma * (iteration - options.step)))
+            # Beyond e^700 float64 ends; the rate is 0 long before.
+            return 1 / (1 + math.exp(min(700.0, options.gamma * (iteration - options.step))))
         case "cosine":
             done = (iteration - options.burn_in) / max(1, options.max_batches - options.burn_in)
             return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

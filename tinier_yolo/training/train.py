@@ -67,6 +67,8 @@ class Run:
     def __init__(self, network: Network, options: TrainingOptions, processes: Processes) -> None:
         self.network, self.options, self.processes = network, options, processes
         net = network.options
+        if net.channels != 3:
+            raise UsageError("images have three channels", path=network.path, expected="channels=3", found=net.channels)
         if net.batch % (net.subdivisions * processes.world):
             divisor = f"a multiple of subdivisions x processes, {net.subdivisions * processes.world}"
             raise UsageError("batch cannot be divided", expected=divisor, found=net.batch)
