@@ -15,7 +15,7 @@ from tinier_yolo.defaults import EVALUATION_THRESH, MANY_PICTURES, NETWORK_SIZE,
 from tinier_yolo.detection.detections import Detections
 from tinier_yolo.detection.detector import Detector
 from tinier_yolo.detection.tiles import TiledDetector, load
-from tinier_yolo.errors import PathLike, UsageError
+from tinier_yolo.errors import PathLike, UsageError, printable
 from tinier_yolo.eval.peers import HaarCascade, YuNet
 from tinier_yolo.eval.run import Subject
 
@@ -75,7 +75,7 @@ def own_detector(
     if len(first.class_names) > 1:
         counted = {name for name in first.class_names if name.casefold() == FACE}
         details["classes"] = sorted(counted) or list(first.class_names)
-    subject = _subject(name or Path(model).stem, _faces_of(first), make, details, how)
+    subject = _subject(name or printable(Path(model).stem), _faces_of(first), make, details, how)
     return Chosen(subject, first.size, bool(first.network.options.letter_box))
 
 
@@ -132,4 +132,4 @@ def _thresholds(how: Mapping[str, Any]) -> dict[str, float]:
 
 def model_details(path: PathLike) -> dict[str, Any]:
     """What a summary says of a model's file: its name and its bytes."""
-    return {"model": Path(path).name, "model_bytes": Path(path).stat().st_size}
+    return {"model": printable(Path(path).name), "model_bytes": Path(path).stat().st_size}

@@ -83,6 +83,15 @@ def test_a_source_is_never_written_over(tmp_path: Path) -> None:
     assert output.claim("b.jpg", ".jpg", ".txt") == "b"
 
 
+def test_frames_of_a_video_and_images_share_no_name(tmp_path: Path) -> None:
+    output = OutputFolder(tmp_path)
+    assert output.claim("a.mp4", ".mp4", folder=True) == "a"
+    assert output.claim("A/000000.jpg", ".txt") == "A/000000-2"
+    assert output.claim("a/x.jpg", ".txt") == "a/x"
+    assert output.claim("b/000003.jpg", ".txt") == "b/000003"
+    assert output.claim("b.mp4", ".mp4", folder=True) == "b-2"
+
+
 @pytest.mark.parametrize("folder", ["new", "new/deep/er", "."])
 def test_the_check_leaves_nothing_behind(folder: str, tmp_path: Path) -> None:
     OutputFolder(tmp_path / folder).check()

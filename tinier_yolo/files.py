@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from tinier_yolo.errors import OutputError, PathLike
+
+#: The mask can only be read by setting it, and it is the whole process's.
+_UMASK = threading.Lock()
 
 
 @contextmanager
@@ -31,10 +35,9 @@ def atomic_write(path: PathLike, mode: str = "wb", *, durable: bool = True) -> I
     temporary: str | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # The name of the sibling fits where that of the target does.
-        prefix = f".{os.fsdecode(os.fsencode(target.name)[:200])}."
-        descriptor, temporary = tempfile.mkstemp(prefix=prefix, suffix=".tmp", dir=target.parent)
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        descriptor, temporary = tempfile.mkstemp(prefix=sibling_prefix(target), suffix=".tmp", dir=target.parent)
+        # Of a name that is no UTF-8, the bytes that are none are written as escapes: in JSON, valid ones.
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}
         with os.fdopen(descriptor, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
@@ -51,9 +54,15 @@ def atomic_write(path: PathLike, mode: str = "wb", *, durable: bool = True) -> I
                 Path(temporary).unlink()
 
 
+def sibling_prefix(target: Path) -> str:
+    """How the name of a temporary sibling begins; it fits where that of the target does."""
+    return f".{os.fsdecode(os.fsencode(target.name)[:200])}."
+
+
 def grant_default_permissions(path: PathLike) -> None:
     """Give a private temporary file the permissions that ``open()`` would have given."""
     # mkstemp makes files private; what a user asked for gets what open() would have given.
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:
+        mask = os.umask(0)
+        os.umask(mask)
     Path(path).chmod(0o666 & ~mask)

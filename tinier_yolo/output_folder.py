@@ -46,7 +46,10 @@ class OutputFolder:
         self.folder = Path(folder)
         self._protected = {real_path(path) for path in protected}
         self._reserved = frozenset(reserved)
+        # Without case. Names, those whose folder holds frames, and folders of others that are called as frames are.
         self._taken: set[str] = set()
+        self._of_frames: set[str] = set()
+        self._of_numbers: set[str] = set()
         self._last: dict[str, int] = {}
 
     def check(self) -> None:
@@ -61,12 +64,13 @@ class OutputFolder:
         except OSError as error:
             raise OutputError("cannot write into the output folder", path=self.folder, found=error.strerror) from error
 
-    def claim(self, name: str, *suffixes: str) -> str:
+    def claim(self, name: str, *suffixes: str, folder: bool = False) -> str:
         """A free name for a source's files.
 
         Args:
             name: a relative path, with or without a suffix; parts that would lead out of the folder are dropped.
             suffixes: of the files that will be written.
+            folder: the folder of that name is the source's too, for files of its frames, which are called by number.
 
         Returns:
             A relative path without a suffix: that of ``name``, or with ``-2``, ``-3``, ... where it is taken.
@@ -75,11 +79,15 @@ class OutputFolder:
         first = free = PurePosixPath(self.own_name(name, *suffixes))
         # Compared without case: some file systems do.
         key = str(first).casefold()
-        while not self._is_free(free, suffixes):
+        while not self._is_free(free, suffixes, folder):
             # Goes on where the last file of the name ended: of 2,000 the last one does not try 1,999 names.
             self._last[key] = self._last.get(key, 1) + 1
             free = _numbered(first, self._last[key], room)
         self._taken.add(str(free).casefold())
+        if folder:
+            self._of_frames.add(str(free).casefold())
+        if free.name.isdecimal():
+            self._of_numbers.add(str(free.parent).casefold())
         return str(free)
 
     @staticmethod
@@ -91,8 +99,13 @@ class OutputFolder:
         """The file of a claimed name."""
         return inside(self.folder, stem, suffix)
 
-    def _is_free(self, stem: PurePosixPath, suffixes: tuple[str, ...]) -> bool:
-        if str(stem).casefold() in self._taken or stem.name.casefold() in self._reserved:
+    def _is_free(self, stem: PurePosixPath, suffixes: tuple[str, ...], folder: bool) -> bool:
+        key = str(stem).casefold()
+        if key in self._taken or stem.name.casefold() in self._reserved:
+            return False
+        if folder and key in self._of_numbers:
+            return False
+        if stem.name.isdecimal() and str(stem.parent).casefold() in self._of_frames:
             return False
         return not any(real_path(self.path(str(stem), suffix)) in self._protected for suffix in suffixes)
 

@@ -171,7 +171,7 @@ def _result(
         printable(str(images.images[number])) for number, result in enumerate(found) if isinstance(result, MediaError)
     )
     milliseconds = round(1e3 * float(np.median([result.seconds for result in read])), 3)
-    source = Source(request.name or model.stem, missing, details, milliseconds)
+    source = Source(request.name or printable(model.stem), missing, details, milliseconds)
     return ClassifyResult(
         source,
         class_names,

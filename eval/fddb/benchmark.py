@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tinier_yolo.defaults import NETWORK_SIZE
 from tinier_yolo.detection.formats.fddb import Shape, read_fddb, write_fddb
-from tinier_yolo.errors import PathLike, UsageError, warn
+from tinier_yolo.errors import PathLike, UsageError, printable, warn
 from tinier_yolo.eval.benchmarks import Request
 from tinier_yolo.eval.contact_sheet import write_errors
 from tinier_yolo.eval.error_analysis import Analysis, ErrorOptions, analyse
@@ -116,7 +116,7 @@ def evaluate(request: Request) -> FddbResult:
         FddbSet.load(*read),
         files,
         request.out,
-        name=request.name or Path(files).stem,
+        name=request.name or printable(Path(files).stem),
         sizes=load_sizes(sizes) if sizes else None,
         root=root,
         shape=shape,

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 
 from tests import red_detector
+from tinier_yolo.bulk import local
 from tinier_yolo.cli import detect, main
 from tinier_yolo.defaults import NMS, THRESH
 from tinier_yolo.media.images import read_image, write_image
@@ -64,6 +67,24 @@ def test_an_image_gives_a_line_and_a_picture(model: list[str], capsys: Run) -> N
     drawn, plain = read_image("out/a.png"), read_image("a.png")
     assert drawn.shape == plain.shape
     assert (drawn[31, 32:64] != plain[31, 32:64]).any()
+
+
+def test_frames_of_another_size_are_fitted_into_the_video(
+    model: list[str], capsys: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip("a.mp4")
+    found = local.detect_frames
+
+    def changing(*given: Any, **how: Any) -> Iterator[local.Found]:
+        for number, frame in enumerate(found(*given, **how)):
+            assert frame.rgb is not None
+            yield replace(frame, rgb=np.ascontiguousarray(frame.rgb[:, :64])) if number > 2 else frame
+
+    monkeypatch.setattr(local, "detect_frames", changing)
+    assert main(["detect", "a.mp4", *model]) == 0
+    assert len(lines(capsys)) == 6
+    with VideoReader("out/a.mp4") as reader:
+        assert [frame.shape for frame in reader.frames()] == [(128, 128, 3)] * 6
 
 
 def test_messages_go_to_stderr(model: list[str], capsys: Run) -> None:
@@ -348,7 +369,8 @@ def test_bad_options_are_bad_usage(options: list[str], capsys: Run) -> None:
         main(["detect", *sources, *options])
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("tinier-yolo detect: ") and line.endswith(" (see tinier-yolo detect --help)")
+    assert line.startswith("tinier-yolo detect: ")
+    assert line.endswith(" (see tinier-yolo detect --help)")
 
 
 def start(*arguments: str, **streams: Any) -> subprocess.Popen[str]:

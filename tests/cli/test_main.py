@@ -45,7 +45,8 @@ def test_bad_usage_is_one_line_and_code_2(
         main(words)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"{prog}: ") and line.endswith(f" (see {prog} --help)")
+    assert line.startswith(f"{prog}: ")
+    assert line.endswith(f" (see {prog} --help)")
     assert found in line
 
 

@@ -106,7 +106,10 @@ def test_a_classifier_can_be_described() -> None:
         ("[net]\nwidth=32\nheight=32\npolicy=stepps\n[dropout]", ["did you mean 'steps'"]),
         ("[net]\nwidth=32\nheight=32\npolicy=steps\nsteps=1,2\nscales=.1\n[dropout]", ["steps", "scales"]),
         ("[net]\nwidth=32\nheight=32\nbatch=0\n[dropout]", ["[net] batch", "at least 1"]),
-        ("[net]\nwidth=32\nheight=32\nlearning_rate=-.1\n[dropout]", ["[net] learning_rate", "at least 0", "found -0.1"]),
+        (
+            "[net]\nwidth=32\nheight=32\nlearning_rate=-.1\n[dropout]",
+            ["[net] learning_rate", "at least 0", "found -0.1"],
+        ),
         ("[net]\nwidth=32\nheight=32\nmomentum=-.9\n[dropout]", ["[net] momentum", "at least 0"]),
         ("[net]\nwidth=32\nheight=32\npolicy=step\nstep=0\n[dropout]", ["[net] step", "at least 1"]),
         (NET + convolution(filters=12) + REGION + "jitter=1\n", ["jitter", "0 <= jitter < 1", "found 1"]),

@@ -62,6 +62,13 @@ def test_patterns_stand_for_what_a_shell_makes_of_them(tree: Path) -> None:
     assert labels("photos/d**/*") == ["photos/deep/clip.mp4", "photos/deep/er/c.jpeg"]
 
 
+def test_a_match_that_stands_for_nothing_does_not_stop_the_others(tree: Path) -> None:
+    Path("photos/b0").mkdir()
+    found = expand(["photos/*"])
+    assert "photos/deep/er/c.jpeg" in [source.label for source in found.sources]
+    assert [problem.path for problem in found.problems] == ["photos/b0"]
+
+
 def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tree: Path) -> None:
     (tree / "a[1].jpg").touch()
     assert labels("a[1].jpg") == ["a[1].jpg"]

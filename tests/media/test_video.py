@@ -7,6 +7,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -93,6 +94,47 @@ def test_ctrl_c_ends_the_video_where_it_is(library: str, tmp_path: Path) -> None
     with VideoReader(path) as reader:
         assert sum(1 for _ in reader.frames()) == 3
     assert list(tmp_path.iterdir()) == [path]
+
+
+def write_until_inside(path: Path, count: int) -> None:
+    """Write some frames; the next one is interrupted, of which Python tells after the encoder's call."""
+    with VideoWriter(path, 25, (64, 48)) as writer:
+        for number in range(count):
+            writer.write(frame(number))
+        write = writer._encoder.write
+
+        def interrupted(rgb: Picture, time: float) -> None:
+            if count:
+                write(rgb, time)
+            raise KeyboardInterrupt
+
+        writer._encoder.write = interrupted  # type: ignore[method-assign]
+        writer.write(frame(count))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_ctrl_c_inside_the_encoder_keeps_what_was_written(library: str, count: int, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"the old one")
+    with pytest.raises(KeyboardInterrupt):
+        write_until_inside(path, count)
+    if count:
+        with VideoReader(path) as reader:
+            assert sum(1 for _ in reader.frames()) == count + 1
+    else:
+        assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_video_without_a_decoder_is_one_line(library: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for number in range(3):
+        writer.write(frame(number))
+    writer.release()
+    path.write_bytes(path.read_bytes().replace(b"MJPG", b"XXXX"))
+    with pytest.raises(MediaError):
+        VideoReader(path)
 
 
 def test_a_frame_of_another_size_is_an_error(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -159,6 +161,18 @@ def test_clients_that_go_away_or_stay_silent_end_nothing(server: DetectionServer
     for connection in waiting[2:]:
         connection.close()
     assert ask(server, "POST", "/detect", PNG)[0] == 200
+
+
+def test_a_body_that_comes_too_slowly_is_refused(server: DetectionServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "MAX_BODY_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as connection:
+        connection.sendall(b"POST /detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(10):
+            time.sleep(0.05)
+            with suppress(OSError):
+                connection.sendall(b"1")
+        assert b" 408 " in connection.recv(65536).partition(b"\r\n")[0]
+    still_answers(server)
 
 
 def test_other_sites_and_other_names_are_refused(server: DetectionServer) -> None:

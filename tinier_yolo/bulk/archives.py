@@ -7,6 +7,7 @@ be read from its beginning for every shard; it is refused.
 
 from __future__ import annotations
 
+import lzma
 import os
 import tarfile
 import zipfile
@@ -31,6 +32,7 @@ _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
+    lzma.LZMAError,
 )
 
 

@@ -226,6 +226,7 @@ def quantize(options: Options) -> tuple[FixedPointProgram, Report]:
         TinierYoloError: bad options, a bad file, a network without a fixed-point form, or a budget that no bits keep.
     """
     options.check()
+    OutputFolder(Path(options.output).parent).check()
     if options.report:
         OutputFolder(options.report).check()
     run = _prepare(options)

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from tinier_yolo.classification.classifier import Classifier
     from tinier_yolo.datasets.labels import load_names
     from tinier_yolo.errors import MediaError, TinierYoloError, printable
+    from tinier_yolo.media.addresses import shown
     from tinier_yolo.media.images import read_image
     from tinier_yolo.media.sources import expand
 
@@ -57,14 +58,14 @@ def run(args: argparse.Namespace) -> int:
     for source in sources:
         try:
             if source.kind != "image":
-                raise MediaError("not an image", path=source.label, expected="images", found=f"a {source.kind}")
+                raise MediaError("not an image", path=shown(source.label), expected="images", found=f"a {source.kind}")
             found = classifier.classify(read_image(source.label), args.top)
         except MediaError as error:
             problems.append(error)
             continue
-        done.append(_entry(source.label, found))
+        done.append(_entry(shown(source.label), found))
         if args.format == "text":
-            print(_line(source.label, found), flush=True)
+            print(_line(shown(source.label), found), flush=True)
     if args.format == "json":
         print(json.dumps(done, indent=2))
     for problem in problems:

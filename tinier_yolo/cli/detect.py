@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
 import traceback
@@ -171,9 +170,6 @@ class _Session:
         self._window = _open_window() if args.show else None
         self.saves = not args.no_save
         self._draws = self._window is not None or self.saves
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            # Names that the terminal's encoding cannot express are no reason to stop.
-            sys.stdout.reconfigure(errors="backslashreplace")
         self._writer = open_writer(args.format, Target(sys.stdout, output.folder, detector.class_names))
         self._bar = _progress_bar(sources)
         self._start = time.perf_counter()
@@ -287,15 +283,15 @@ class _Session:
                 return False
         return True
 
-    def claim(self, source: Source, suffix: str) -> str:
-        """A name for a source's files; where its own is taken, that is said."""
+    def claim(self, source: Source, suffix: str, folder: bool = False) -> str:
+        """A name for a source's files, and for the folder of its frames; where its own is taken, that is said."""
         # A name that nothing goes by is not looked for: that would take a sixth of the time of a small picture.
         if not (self.saves or FORMATS[self._args.format].by_name):
             return source.name
         # WIDER FACE's files are known by their event, the folder of the image.
-        folder = f"{source.event}/" if self._args.format == "wider" and source.event else ""
-        own = self._output.own_name(folder + source.name, suffix, ".txt")
-        name = self._output.claim(folder + source.name, suffix, ".txt")
+        event = f"{source.event}/" if self._args.format == "wider" and source.event else ""
+        own = self._output.own_name(event + source.name, suffix, ".txt")
+        name = self._output.claim(event + source.name, suffix, ".txt", folder=folder)
         if name != own:
             self._renamed += 1
             if self._renamed <= _TOLD:
@@ -339,18 +335,31 @@ class _Track:
 
     def __init__(self, session: _Session, source: Source, reader: VideoReader) -> None:
         self.source, self.reader, self.frames = source, reader, 0
-        self._session, self._name = session, session.claim(source, ".mp4")
+        self._session, self._name = session, session.claim(source, ".mp4", folder=True)
         self._writer: VideoWriter | None = None
+        self._size: tuple[int, int] | None = None
+        self._last = 0.0  # seconds
 
     def add(self, found: Found, stack: ExitStack) -> bool:
         """Take a frame; False where the user wants no more."""
         session = self._session
         drawn = session.done(found, self.source, f"{self._name}/{self.frames:06d}", self.frames)
         self.frames += 1
+        self._last = found.time or 0.0
         if drawn is not None and session.saves:
             self._writer = self._writer or self._begin(drawn, stack)
-            self._writer.write(drawn, found.time)
+            self._writer.write(self._fitted(drawn), found.time)
         return session.show(drawn, wait=False)
+
+    def _fitted(self, drawn: Picture) -> Picture:
+        # A camera that was connected again may have another size; the video keeps that of its first frame.
+        size = drawn.shape[1], drawn.shape[0]
+        self._size = self._size or size
+        if size == self._size:
+            return drawn
+        from tinier_yolo.detection.letterbox import Letterbox
+
+        return Letterbox.fit(size, self._size).apply(drawn)
 
     def _begin(self, drawn: Picture, stack: ExitStack) -> VideoWriter:
         # Entered first, so left last: by then the file has its name, or an error is on its way.
@@ -373,8 +382,9 @@ class _Track:
         Raises:
             MediaError: frames are missing.
         """
+        # By the frames and by the time: where their rate falls there are fewer than the rate at the beginning promises.
         promised = self.reader.frame_count
-        if promised and self.frames < _MOST * promised:
+        if promised and self.frames < _MOST * promised and self._last < _MOST * promised / self.reader.fps:
             problem = f"the video ends early, after {self.frames} of about {promised} frames"
             raise MediaError(problem, path=shown_name(self.source))
         if self.reader.damage:

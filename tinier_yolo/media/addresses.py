@@ -61,5 +61,6 @@ def _request(address: str) -> Request:
     credentials, at, host = parts.netloc.rpartition("@")
     request = Request(urlunsplit(parts._replace(netloc=host)))
     if at:
-        request.add_header("Authorization", "Basic " + b64encode(unquote(credentials).encode()).decode())
+        # Not copied to where the server may redirect.
+        request.add_unredirected_header("Authorization", "Basic " + b64encode(unquote(credentials).encode()).decode())
     return request

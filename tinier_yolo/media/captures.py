@@ -79,7 +79,8 @@ class OpenCVCapture:
         self.damage = ""
         self.fps = self._rate(source, label)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.frame_count = int(count) if not self._live and count > 0 else None
+        # A live stream has none, a file on a web server has.
+        self.frame_count = int(count) if not isinstance(source, int) and count > 0 else None
         self._bgr: Frame | None = None
         self._number, self._start, self._last = 0, 0.0, 0.0
 

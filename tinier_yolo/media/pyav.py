@@ -147,6 +147,9 @@ def _video_stream(container: InputContainer, label: str) -> VideoStream:
     if not streams:
         container.close()
         raise MediaError("no video in the file", path=label)
+    if streams[0].codec_context is None:
+        container.close()
+        raise MediaError("no decoder for the video", path=label)
     return streams[0]
 
 

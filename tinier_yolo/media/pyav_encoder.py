@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ from tinier_yolo.media.pyav import open_input, start_of
 _CLOCK = Fraction(1, 90_000)
 #: Sound that an mp4 holds as it is and browsers play; other kinds are encoded anew.
 _COPIED = ("aac", "mp3")
+#: Samples a second that the encoder of the others takes.
+_AAC_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000)
 
 
 class PyAVEncoder:
@@ -38,7 +41,8 @@ class PyAVEncoder:
         sound: a video file whose sound is taken over, if it has any.
 
     Raises:
-        FFmpegError, OSError: it cannot be written; from every method.
+        FFmpegError, OSError: it cannot be opened.
+        OSError: it cannot be written; from every method.
     """
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int], sound: str | None = None) -> None:
@@ -59,20 +63,22 @@ class PyAVEncoder:
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
         self._last = frame.pts = max(self._last + 1, round(time / _CLOCK))
         frame.time_base = _CLOCK
-        self._output.mux(self._stream.encode(frame))
-        if self._sound:
-            self._sound.copy(self._last * float(_CLOCK))
+        with _as_os_errors():
+            self._output.mux(self._stream.encode(frame))
+            if self._sound:
+                self._sound.copy(self._last * float(_CLOCK))
 
     def close(self) -> None:
         """Write what waits, and the index."""
-        try:
-            self._output.mux(self._stream.encode(None))
-            if self._sound:
-                self._sound.copy(self._last * float(_CLOCK) + self._step)
-        finally:
-            if self._sound:
-                self._sound.close()
-            self._output.close()
+        with _as_os_errors():
+            try:
+                self._output.mux(self._stream.encode(None))
+                if self._sound:
+                    self._sound.copy(self._last * float(_CLOCK) + self._step)
+            finally:
+                if self._sound:
+                    self._sound.close()
+                self._output.close()
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +87,15 @@ class PyAVEncoder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    # Some errors of FFmpeg's are no OSError: those of its encoders, or of an argument that it meets late.
+    try:
+        yield
+    except FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
 
 
 class _Sound:
@@ -92,7 +107,8 @@ class _Sound:
         if self._copied:
             self._target = output.add_stream_from_template(stream)
         else:
-            self._target = output.add_stream("aac", rate=stream.codec_context.sample_rate or 48_000)
+            rate = stream.codec_context.sample_rate
+            self._target = output.add_stream("aac", rate=rate if rate in _AAC_RATES else 48_000)
             self._resampler = AudioResampler("fltp", "stereo", self._target.codec_context.sample_rate)
         self._packets = self._made(stream)
         self._waiting: Packet[AudioStream] | None = None
@@ -104,7 +120,7 @@ class _Sound:
             source = open_input(path, path)
         except MediaError:
             return None
-        if not source.streams.audio:
+        if not source.streams.audio or source.streams.audio[0].codec_context is None:  # None: no decoder for it
             source.close()
             return None
         return cls(source, source.streams.audio[0], output)

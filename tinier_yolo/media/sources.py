@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -85,14 +86,25 @@ def expand(arguments: Iterable[str], skip: PathLike | None = None) -> Expansion:
     expansion = Expansion([], [], [])
     folder = None if skip is None else Path(os.path.realpath(skip))
     for argument in arguments:
-        try:
-            expansion.sources.extend(_expand_one(argument, folder, expansion.notes))
-        except TinierYoloError as problem:
-            expansion.problems.append(problem)
-        except (OSError, ValueError) as problem:
-            found = getattr(problem, "strerror", None) or problem
-            expansion.problems.append(MediaError("cannot look it up", path=argument[:200], found=found))
+        matches: list[str] = []
+        with _kept(expansion.problems, argument):
+            matches = _matches(argument)
+        for match in matches:
+            with _kept(expansion.problems, match):
+                expansion.sources.extend(_expand_one(match, folder, expansion.notes))
     return expansion
+
+
+@contextmanager
+def _kept(problems: list[TinierYoloError], argument: str) -> Iterator[None]:
+    """Add what goes wrong in the body to the problems."""
+    try:
+        yield
+    except TinierYoloError as problem:
+        problems.append(problem)
+    except (OSError, ValueError) as problem:
+        found = getattr(problem, "strerror", None) or problem
+        problems.append(MediaError("cannot look it up", path=argument[:200], found=found))
 
 
 def _expand_one(argument: str, skip: Path | None, notes: list[str]) -> Iterator[Source]:
@@ -105,8 +117,6 @@ def _expand_one(argument: str, skip: Path | None, notes: list[str]) -> Iterator[
         return iter([Source("camera", str(int(argument)), f"camera-{int(argument)}")])
     if path.is_dir():
         return _folder(path, skip, notes)
-    if not os.path.lexists(path) and glob.has_magic(argument):
-        return _pattern(argument, skip, notes)
     if path.suffix.lower() == ".txt":
         return _list_file(path)
     if path.suffix.lower() == ".streams":
@@ -177,12 +187,14 @@ def _left_out(files: Iterable[Path]) -> str:
     )
 
 
-def _pattern(pattern: str, skip: Path | None, notes: list[str]) -> Iterator[Source]:
+def _matches(pattern: str) -> list[str]:
+    """What a pattern stands for; anything else stands for itself."""
+    if "://" in pattern or os.path.lexists(pattern) or not glob.has_magic(pattern):
+        return [pattern]
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
     if not matches:
         raise MediaError("no file fits the pattern", path=pattern)
-    files = [match for match in matches if not Path(match).is_dir()] if "**" in Path(pattern).parts else matches
-    return (source for match in files for source in _expand_one(match, skip, notes))
+    return [match for match in matches if not Path(match).is_dir()] if "**" in Path(pattern).parts else matches
 
 
 def _list_file(path: Path) -> Iterator[Source]:

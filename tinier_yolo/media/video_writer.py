@@ -12,7 +12,7 @@ from typing import Protocol, Self
 import cv2
 
 from tinier_yolo.errors import OutputError, PathLike
-from tinier_yolo.files import grant_default_permissions
+from tinier_yolo.files import grant_default_permissions, sibling_prefix
 from tinier_yolo.media.captures import Frame
 from tinier_yolo.media.opencv import quiet
 from tinier_yolo.media.video import has_pyav
@@ -47,7 +47,7 @@ class VideoWriter:
         self._count = 0
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(prefix=f".{self._path.stem}.", suffix=".mp4", dir=self._path.parent)
+            descriptor, name = tempfile.mkstemp(prefix=sibling_prefix(self._path), suffix=".mp4", dir=self._path.parent)
             os.close(descriptor)
         except OSError as error:
             raise OutputError("cannot write", path=path, found=error.strerror) from error
@@ -92,16 +92,19 @@ class VideoWriter:
             with suppress(*() if keep else (OSError,)):
                 self._encoder.close()
             if keep:
-                self._finish()
+                self._finish(interrupted=kind is not None)
         except OSError as problem:
             raise OutputError("cannot write", path=self._path, found=problem.strerror) from problem
         finally:
             self._discard()
 
-    def _finish(self) -> None:
+    def _finish(self, interrupted: bool) -> None:
         # Neither library tells of every write that failed: a full disk leaves a file that nobody can open.
         found = _frames_in(self._temporary)
-        if found != self._count:
+        if interrupted and not found:
+            return  # what the path held before stays
+        # An interrupt is told of after the encoder's call, which may have taken a frame that is not counted yet.
+        if not 0 <= found - self._count <= interrupted:
             problem = "the video is not whole: is the disk full?"
             raise OutputError(problem, path=self._path, expected=f"{self._count} frames", found=found)
         grant_default_permissions(self._temporary)

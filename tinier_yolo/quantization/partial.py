@@ -231,9 +231,8 @@ def _check_float(part: FloatPart) -> None:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise refusal(layer, f"{name} that are not finite numbers")
-        if part.m is not None:
-            if len(wrong := np.flatnonzero(arrays.get("deviations", np.ones(1)) == 0)):
-                raise refusal(layer, f"m = {part.m} is too small: the deviation of channel {wrong[0]} becomes 0")
+        if part.m is not None and len(wrong := np.flatnonzero(arrays.get("deviations", np.ones(1)) == 0)):
+            raise refusal(layer, f"m = {part.m} is too small: the deviation of channel {wrong[0]} becomes 0")
 
 
 def _apply(layer: Layer, arrays: dict[str, Float64], values: Float64) -> Float64:

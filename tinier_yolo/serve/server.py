@@ -15,6 +15,7 @@ import json
 import socket
 import sys
 import threading
+import time
 import traceback
 from contextlib import suppress
 from http import HTTPStatus
@@ -37,6 +38,8 @@ from tinier_yolo.media.images import STANDARD_INPUT, decode_image
 MAX_BYTES, MAX_PIXELS = 32 << 20, 40_000_000
 #: Images at work at once, how long others wait for them, and connections at once.
 MAX_IMAGES, MAX_WAIT, MAX_CONNECTIONS = 4, 10.0, 64
+#: Seconds that the body of a request may take.
+MAX_BODY_SECONDS = 60.0
 #: Seconds that a connection may be silent.
 SILENCE = 20.0
 #: Bytes of a refused body that are read all the same: a client that still writes would not see the answer.
@@ -212,13 +215,23 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.images.acquire(timeout=MAX_WAIT):
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "too many images at once; ask again later")
         try:
-            data = self.rfile.read(length)
+            data = self._body(length)
             if len(data) < length:
                 raise RefusedError(HTTPStatus.BAD_REQUEST, f"the body ends early, after {len(data)} of {length} bytes")
             text = self.server.detect(data, self._thresholds(address.query))
         finally:
             self.server.images.release()
         self._answer(HTTPStatus.OK, "application/json", text.encode())
+
+    def _body(self, length: int) -> bytes:
+        # A limit for the whole: that of the socket begins anew with each byte, and others wait for this one's place.
+        end, parts, left = time.monotonic() + MAX_BODY_SECONDS, [], length
+        while left and (part := self.rfile.read1(min(left, 1 << 16))):
+            parts.append(part)
+            left -= len(part)
+            if time.monotonic() > end:
+                raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, "the body comes too slowly")
+        return b"".join(parts)
 
     def _thresholds(self, query: str) -> dict[str, float]:
         values = dict(self.server.thresholds)

@@ -18,7 +18,7 @@ from tinier_yolo.quantization.post_training.folding import Float64, FoldedLayer
 #: Passes over all layers; the factors of the last ones are 1 to within rounding.
 PASSES = 20
 
-#: By how much the largest bias of a layer may grow. A channel that next to no weight makes, only its bias (a pruned one),
+#: By how much the largest bias of a layer may grow. A channel that its bias alone makes (a pruned one)
 #: would otherwise get a map so large that all other channels of the tensor round to nothing.
 LARGEST_GROWTH = 4.0
 
