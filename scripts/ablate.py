@@ -102,14 +102,31 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     chosen = args.only.split(",") if args.only else names
     if unknown := set(chosen) - set(names):
         raise UsageError("no such run", expected=", ".join(names), found=", ".join(sorted(unknown)))
-    rows = {}
+    load_parts(args.annotations, args.list)  # of a wrong path it tells before the first hour of training
+    options, rows = _options(args), {}
     for variant in VARIANTS:
         if variant.name in chosen and (args.hard or not variant.hard):
             known = args.out / variant.name / "rates.json"
             if not known.is_file():
-                write_json(known, evaluate(run(variant, args), args, known.parent))
-            rows[variant.what] = json.loads(known.read_text())
+                write_json(known, {"options": options, "rates": evaluate(run(variant, args), args, known.parent)})
+            rows[variant.what] = _rates(known, options)
     return {"passes": args.passes, "size": args.size, "init": args.init.name, "rates": rows}
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """What runs must share to stand in one table."""
+    names = "cfg", "init", "data", "passes", "size", "batch", "learning_rate"
+    lists = [path.name for path in args.list]
+    return {name: str(getattr(args, name)) for name in names} | {"lists": lists}
+
+
+def _rates(known: Path, options: dict[str, Any]) -> dict[str, float]:
+    content = json.loads(known.read_text())
+    if not isinstance(content, dict) or content.get("options") != options:
+        found = content.get("options") if isinstance(content, dict) else None
+        raise UsageError("the rates of a run with other options", path=known, expected=options, found=found)
+    rates: dict[str, float] = content["rates"]
+    return rates
 
 
 def run(variant: Variant, args: argparse.Namespace) -> Path:

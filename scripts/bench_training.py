@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from tinier_yolo.darknet.network import Network
+from tinier_yolo.errors import TinierYoloError
 from tinier_yolo.training.dataset import Batch
 from tinier_yolo.training.devices import autocast_for
 from tinier_yolo.training.memory import keep_memory
@@ -97,6 +98,12 @@ def main() -> int:
     if args.work:
         work(args)
         return 0
+    try:
+        for cfg in args.cfg:
+            Network.load(cfg)
+    except TinierYoloError as error:
+        print(f"bench_training: {error}", file=sys.stderr)
+        return 2
     print(f"{'cfg':24} size   plain   fused  images/s")
     for cfg in args.cfg:
         for size in map(int, args.sizes.split(",")):

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tinier_yolo.calibration.images import CalibrationImages, Made, class_images, evenly, load_images, spread  # noqa: E402
-from tinier_yolo.calibration.methods import Point, curve, kappa_of  # noqa: E402
+from tinier_yolo.calibration.methods import Point, check_kappa, curve, kappa_of  # noqa: E402
 from tinier_yolo.calibration.report import bits_text, make_report  # noqa: E402
 from tinier_yolo.calibration.run import ROUNDINGS, make_builder  # noqa: E402
 from tinier_yolo.calibration.trials import Trials  # noqa: E402
@@ -119,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     args = parser.parse_args(argv)
     try:
+        check_kappa(args.kappa)
         _draw(args)
     except TinierYoloError as error:
         print(f"bits_curve: {error}", file=sys.stderr)

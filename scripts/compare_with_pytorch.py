@@ -22,6 +22,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.darknet.weights import Parameters, load_weights
 from tinier_yolo.datasets.paths import load_image_list
 from tinier_yolo.detection.letterbox import Letterbox
+from tinier_yolo.errors import TinierYoloError
 from tinier_yolo.media.images import read_image
 from tinier_yolo.quantization.convert import convert
 from tinier_yolo.quantization.float64 import evaluate
@@ -66,6 +67,14 @@ def main() -> int:
     parser.add_argument("--images", dest="most", type=int, default=50, help="how many at most (default 50)")
     parser.add_argument("--size", type=int, default=416)
     args = parser.parse_args()
+    try:
+        return _compare_all(args)
+    except TinierYoloError as error:
+        print(f"compare_with_pytorch: {error}", file=sys.stderr)
+        return 2
+
+
+def _compare_all(args: argparse.Namespace) -> int:
     network = Network.load(args.cfg)
     parameters = load_weights(args.weights, network)
     paths = [path for given in args.images for path in (load_image_list(given) if given.suffix == ".txt" else [given])]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tinier_yolo.bulk.local import Found, detect_images
+from tinier_yolo.cli.options import count
 from tinier_yolo.datasets.labels import Sample, load_data, load_samples
 from tinier_yolo.detection.boxes import iou
 from tinier_yolo.detection.detector import Detector
@@ -132,7 +133,7 @@ def write_sheet(path: Path, entries: Sequence[tuple[list[float], Sample]]) -> No
     sheet = np.full((rows * (TILE + 14), COLUMNS * TILE, 3), 255, np.uint8)
     for index, ((score, *box), sample) in enumerate(entries):
         y, x = index // COLUMNS * (TILE + 14), index % COLUMNS * TILE
-        sheet[y + 14 : y + 14 + TILE, x : x + TILE] = _crop(read_image(sample.image, upright=False), box)
+        sheet[y + 14 : y + 14 + TILE, x : x + TILE] = _crop(read_image(sample.image), box)
         text = f"{score:.2f} {sample.image.stem[-14:]}"
         cv2.putText(sheet, text, (x + 2, y + 10), cv2.FONT_HERSHEY_SIMPLEX, 0.32, (0, 0, 0), 1, cv2.LINE_AA)
     _, code = cv2.imencode(".png", sheet[..., ::-1])
@@ -188,7 +189,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--contradict", type=float, default=0.7, help="score of a false alarm to look at (default 0.7)")
     parser.add_argument("--min-face", type=float, default=12, help="lowest face asked for, input pixels (default 12)")
     parser.add_argument("--most", type=int, default=2000, help="hard images at the most (default 2000)")
-    parser.add_argument("--workers", type=int, help="images at a time (default: one a core)")
+    parser.add_argument("--workers", type=count, help="images at a time (default: one a core)")
     args = parser.parse_args(argv)
     try:
         hard, doubtful = mine(args.data, args.model, args.cfg, args.out, args)

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tinier_yolo.cli.options import count  # noqa: E402
 from tinier_yolo.errors import TinierYoloError, UsageError  # noqa: E402
 from tinier_yolo.eval.fddb.benchmark import FddbResult, detect, plot_curves, score, write_results  # noqa: E402
 from tinier_yolo.eval.fddb.dataset import FddbSet  # noqa: E402
@@ -155,7 +156,8 @@ def evaluate_all(args: argparse.Namespace, parts: Mapping[str, FddbSet]) -> Rows
     """
     last, everything = list(parts.items())[-1]
     rows: list[tuple[Row | str, Measured | None]] = []
-    for row, chosen in _detectors(args):
+    # All are made first: one that is missing shows before the others have run.
+    for row, chosen in list(_detectors(args)):
         rows.append((row, None if chosen is None else measure(chosen, parts, args.images, args.out)))
     lines = [Line.of_roc(m.results[last].source.name, m.results[last].roc) for _, m in rows if m is not None]
     if not lines:
@@ -201,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", type=Path, default=ROOT / "weights", help="folder of the models")
     parser.add_argument("--cfg", type=Path, default=ROOT / "cfg", help="folder of the cfgs")
     parser.add_argument("--size", type=int, help="the networks' input (default: their own)")
-    parser.add_argument("--workers", type=int, help="images at a time (default: one a core)")
+    parser.add_argument("--workers", type=count, help="images at a time (default: one a core)")
     parser.add_argument("--haar", action="store_true", help="OpenCV's Haar cascade too")
     parser.add_argument("--yunet", type=Path, metavar="FILE", help="OpenCV's YuNet too, from its .onnx")
     return parser

@@ -20,7 +20,7 @@ from tinier_yolo.eval.average_precision import PrecisionRecall
 from tinier_yolo.eval.benchmarks import Request
 from tinier_yolo.eval.contact_sheet import write_errors
 from tinier_yolo.eval.error_analysis import Analysis, Judged, analyse
-from tinier_yolo.eval.figure import FigureOptions, Panel, draw
+from tinier_yolo.eval.figure import FigureOptions, Panel, check_names, draw
 from tinier_yolo.eval.heights import Heights, in_range, label
 from tinier_yolo.eval.labelled.protocol import HEIGHTS, ImageResult, precision_recall, rate_above, roc_curve
 from tinier_yolo.eval.matching import MIN_IOU, is_hit, match
@@ -210,16 +210,19 @@ def evaluate_detector(
         TinierYoloError: no image can be read, or a file cannot be written.
     """
     others = read_compared(compare)
+    if figure:
+        check_names(figure.names, samples)
     run = run_detector(subject, {name: sample.image for name, sample in samples.items()}, upright=True)
     images = {name: LabelledImage.of(samples[name], size) for name, size in run.sizes.items()}
     scales = {name: Letterbox.fit(i.size, network_size, letter_box).scale[1] for name, i in images.items()}
     found = [_result(name, image, run, scales[name]) for name, image in images.items()]
     result = score(samples, found, Source.of_run(subject, run), network_size)
-    if figure:
-        result = replace(result, figure=_draw(Path(out), images, found, figure))
     if errors:
         result = replace(result, errors=_errors(images, found, result.roc.threshold, network_size))
     _write_results(Path(out), result, others)
+    if figure:
+        result = replace(result, figure=_draw(Path(out), images, found, figure))
+        write_json(Path(out) / "summary.json", result.summary())
     return result
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tinier_yolo.detection.formats.wider import read_wider, write_wider
 from tinier_yolo.errors import DetectionsError, PathLike, UsageError
 from tinier_yolo.eval.average_precision import PrecisionRecall
 from tinier_yolo.eval.benchmarks import Request
-from tinier_yolo.eval.figure import FigureOptions, Panel, draw
+from tinier_yolo.eval.figure import FigureOptions, Panel, check_names, draw
 from tinier_yolo.eval.plots import Line, plot_precision_recall
 from tinier_yolo.eval.report import Source, write_json, write_precision_recall
 from tinier_yolo.eval.run import Subject, run_detector
@@ -173,37 +173,48 @@ def evaluate_detector(
     Raises:
         TinierYoloError: no image can be read, or a file cannot be written.
     """
+    if drawing:
+        check_names(drawing.options.names, wider.images)
+        _candidates(wider, drawing)
     run = run_detector(subject, wider.files(root))
     folder = Path(out) / "detections"
     for name, found in progress(run.detections.items(), len(run.detections), "writing"):
         write_wider(folder, name, found)
-    written = load_detections(folder, wider)
+    # Of this run alone: the folder may hold another's.
+    written = {record.name: record.rows for record in read_wider(folder) if record.name in run.detections}
     return _write_results(Path(out), wider, written, Source.of_run(subject, run), drawing)
 
 
 def _write_results(out: Path, wider: WiderSet, rows: Rows, source: Source, drawing: Drawing | None) -> WiderResult:
-    drawn = _draw(out, wider, rows, drawing) if drawing else ()
     by_subset = curves(wider.images.values(), wider.subsets, rows)
-    result = WiderResult(source, by_subset, len(wider.images), sum(map(len, rows.values())), drawn)
+    result = WiderResult(source, by_subset, len(wider.images), sum(map(len, rows.values())))
     for name, curve in by_subset.items():
         write_precision_recall(out / f"pr_{name}.csv", curve)
     lines = [Line(f"{name}: AP {c.average_precision:.3f}", c.recall, c.precision) for name, c in by_subset.items()]
     plot_precision_recall(out / "pr.png", lines, title=f"WIDER FACE validation: {source.name}")
     write_json(out / "summary.json", result.summary())
+    if drawing:
+        result = replace(result, figure=_draw(out, wider, rows, drawing))
+        write_json(out / "summary.json", result.summary())
     return result
 
 
 def _draw(out: Path, wider: WiderSet, rows: Rows, drawing: Drawing) -> tuple[str, ...]:
-    files, heights = wider.files(drawing.root), drawing.options.heights
-
-    def candidates() -> Sequence[str]:
-        fits = (name for name, i in wider.images.items() if wider_faces(i, drawing.conditions, heights).any())
-        return [name for name in fits if files[name].is_file()]
+    files = wider.files(drawing.root)
 
     def panel(name: str) -> Panel:
         return _panel(wider.images[name], files[name], rows)
 
-    return draw(out, drawing.options, wider.images, candidates, panel)
+    return draw(out, drawing.options, wider.images, lambda: _candidates(wider, drawing), panel)
+
+
+def _candidates(wider: WiderSet, drawing: Drawing) -> list[str]:
+    files, heights = wider.files(drawing.root), drawing.options.heights
+    fits = (name for name, i in wider.images.items() if wider_faces(i, drawing.conditions, heights).any())
+    found = [name for name in fits if files[name].is_file()]
+    if drawing.options.count and not found and not drawing.options.names:
+        raise UsageError("no image has a face of that kind")
+    return found
 
 
 def _panel(image: WiderImage, path: Path, rows: Rows) -> Panel:

@@ -42,12 +42,12 @@ def test_a_list_is_found_as_darknet_does() -> None:
 
 
 def test_survey_counts_and_tells_lists_apart() -> None:
-    first = survey([Entry("a"), Entry("bc")])
+    first = survey([Entry("a"), Entry("bc")], 2)
     assert first.images == 2
-    assert first == survey([Entry("a"), Entry("bc", "folder")])
-    assert first != survey([Entry("ab"), Entry("c")])
+    assert first == survey([Entry("a"), Entry("bc", "folder")], 2)
+    assert first != survey([Entry("ab"), Entry("c")], 2)
     with pytest.raises(DataError, match="no images"):
-        survey([])
+        survey([], 2)
 
 
 def test_shards_are_taken_as_they_are_asked_for() -> None:
@@ -58,7 +58,7 @@ def test_shards_are_taken_as_they_are_asked_for() -> None:
             taken.append(number)
             yield Entry(str(number))  # type: ignore[misc]
 
-    counted = survey(stream())
+    counted = survey(stream(), 4)
     taken.clear()
     cut = shards(stream(), 4, counted)
     assert next(cut) == Shard(0, tuple(Entry(str(number)) for number in range(4)))
@@ -67,9 +67,13 @@ def test_shards_are_taken_as_they_are_asked_for() -> None:
 
 
 def test_a_list_that_changes_is_told_of() -> None:
-    counted = survey([Entry("a"), Entry("b")])
-    with pytest.raises(DataError, match="has changed"):
-        list(shards([Entry("a"), Entry("c")], 1, counted))
+    counted = survey(map(Entry, "abcde"), 2)
+    for changed, before in (("abxcde", 1), ("abcd", 2), ("abcdx", 2), ("abcdef", 2), ("xabcde", 0), ("bcde", 0)):
+        given: list[Shard] = []
+        with pytest.raises(DataError, match="has changed"):
+            given.extend(shards(map(Entry, changed), 2, counted))
+        assert len(given) == before
+        assert [entry.source for shard in given for entry in shard.entries] == list("abcde"[: 2 * before])
 
 
 @pytest.mark.parametrize("argument", ["-", "0", "x.streams", "photos.tar.gz", "photos.TGZ"])

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from tests import fixed_point_detector
+from tests.media.test_images import jpeg_with_orientation
 from tests.training.classifiers import CLASSES, write_colours
 from tinier_yolo.calibration.images import RightClasses, load_images, load_other_images, others, spread
 from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
+from tinier_yolo.media.images import read_image
 
 MEAN = (
     "[net]\nwidth=4\nheight=4\n[convolutional]\nfilters={}\nsize=1\nactivation=linear\n[avgpool]\n[softmax]\n"  # 4 x 4
@@ -58,6 +60,17 @@ def test_there_are_no_other_images_where_all_were_taken(tmp_path: Path) -> None:
     chosen, other = (load(network, data, 2, "ap") for load in (load_images, load_other_images))
     assert [len(own.pixels) for own in (chosen, other)] == [2, 1]
     assert not any(np.array_equal(other.pixels[0], own) for own in chosen.pixels)
+
+
+def test_photographs_are_seen_upright_as_they_are_labelled(tmp_path: Path) -> None:
+    network, data = fixed_point_detector.network(), fixed_point_detector.write_set(tmp_path, 1)
+    upright = load_images(network, data, 1, "ap").pixels[0]
+    stored = np.ascontiguousarray(np.rot90(read_image(tmp_path / "images/0.png")))
+    (tmp_path / "images/0.png").unlink()
+    (tmp_path / "images/0.jpg").write_bytes(jpeg_with_orientation(stored, 6))  # to be turned right
+    (tmp_path / "val.txt").write_text("images/0.jpg\n")
+    turned = load_images(network, data, 1, "ap").pixels[0]
+    assert np.abs(turned.astype(int) - upright).mean() < 5
 
 
 def test_metrics_of_other_networks_are_refused(tmp_path: Path) -> None:

@@ -50,6 +50,21 @@ def test_uniform_bits_and_the_other_verbs(base: list[str], capsys: Run) -> None:
     assert json.loads(Path("eval/summary.json").read_text())["ap"] == 1.0
 
 
+def test_a_float_network_that_finds_nothing_is_told_of(base: list[str], capsys: Run) -> None:
+    for label in Path("labels").glob("*.txt"):
+        label.write_text("")
+    assert main([*base, "--method", "uniform", "-o", "red.ifq"]) == 2
+    assert "the float network's rate is 0 on the calibration images" in capsys.readouterr().err
+    assert not Path("red.ifq").exists()
+
+
+def test_bad_images_show_before_the_work(base: list[str], capsys: Run) -> None:
+    Path("images/2.png").write_bytes(b"not an image")
+    for number in range(3):
+        assert main([*base, "--method", "uniform", "--images", "2", "-o", f"{number}.ifq"]) == 2
+        assert "uniform: " not in capsys.readouterr().err
+
+
 def test_lin_with_a_report(base: list[str], capsys: Run) -> None:
     assert main([*base, "--method", "lin", "--kappa", "measure", "--report", "out", "-o", "red.ifq"]) == 0
     report = json.loads(Path("out/quantize.json").read_text())

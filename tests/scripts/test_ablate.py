@@ -94,6 +94,16 @@ def test_runs_that_are_done_are_not_run_again(words: list[str], trained: list[tu
     assert len(trained) == 1
 
 
+def test_rates_of_other_options_are_refused(
+    words: list[str], trained: list[tuple[Network, TrainingOptions]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablate.main([*words, "--only", "all"]) == 0
+    assert ablate.main([*words, "--only", "all", "--passes", "16"]) == 2
+    assert "rates.json: the rates of a run with other options" in capsys.readouterr().err
+    assert ablate.main([*words, "--only", "sizes", "--annotations", "nowhere"]) == 2
+    assert len(trained) == 1
+
+
 def test_an_unknown_run_is_refused(
     words: list[str], trained: list[tuple[Network, TrainingOptions]], capsys: pytest.CaptureFixture[str]
 ) -> None:

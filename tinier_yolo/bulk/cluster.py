@@ -81,7 +81,12 @@ def run_cluster(
             raise UsageError("the Dask scheduler has no workers", place=address) from error
         threads = client.nthreads()
         tell(f"Dask: {len(threads)} workers with {sum(threads.values())} threads")
-        yield from _Run(client, shared, model).results(shards)
+        try:
+            yield from _Run(client, shared, model).results(shards)
+        except OSError as error:  # a lost connection, or no worker left to give the model to
+            expected = "the same command with --resume, once it is there"
+            problem, found = "the Dask cluster does not answer any more", str(error)[:100]
+            raise UsageError(problem, place=address, expected=expected, found=found) from error
 
 
 class _Run:

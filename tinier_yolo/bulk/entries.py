@@ -54,10 +54,12 @@ class Survey:
     Attributes:
         images: how many pictures it names.
         digest: SHA-256 of the names, in hexadecimal.
+        marks: the first bytes of that of the names up to the end of each shard.
     """
 
     images: int
     digest: str
+    marks: tuple[bytes, ...]
 
 
 def read_entries(arguments: Iterable[str], skip: PathLike | None = None) -> Iterator[Entry]:
@@ -81,37 +83,45 @@ def read_entries(arguments: Iterable[str], skip: PathLike | None = None) -> Iter
         yield from _entries_of(argument, folder)
 
 
-def survey(entries: Iterable[Entry]) -> Survey:
-    """Count the pictures and take their names' hash.
+def survey(entries: Iterable[Entry], length: int) -> Survey:
+    """Count the pictures and take their names' hash; ``length`` of them make a shard.
 
     Raises:
         DataError: there is none; and as :func:`read_entries`.
     """
     counted = _Counted(entries)
-    for _ in counted:
-        pass
+    stream, marks = iter(counted), []
+    while sum(1 for _ in islice(stream, length)):
+        marks.append(counted.mark())
     if not counted.images:
         raise DataError("no images to detect in")
-    return counted.survey()
+    return Survey(counted.images, counted.digest(), tuple(marks))
 
 
 def shards(entries: Iterable[Entry], length: int, expected: Survey) -> Iterator[Shard]:
-    """Cut the stream into shards of a length, and find out at its end whether it still is what was counted.
+    """Cut the stream into shards of a length, as long as it is what was counted.
 
     Raises:
-        DataError: it is not; and as :func:`read_entries`.
+        DataError: it is not, before the first shard that differs is given; and as :func:`read_entries`.
     """
     counted = _Counted(entries)
     stream = iter(counted)
     number = 0
     while chunk := tuple(islice(stream, length)):
+        # Found out before anything is written: a shard that is there counts as done when the run is resumed.
+        if expected.marks[number : number + 1] != (counted.mark(),):
+            raise _changed(counted, expected)
         yield Shard(number, chunk)
         number += 1
-    if counted.survey() != expected:
-        raise DataError(
-            "the list of images has changed during the run", expected=f"{expected.images} images as counted before",
-            found=f"{counted.images} images",
-        )  # fmt: skip
+    if counted.images != expected.images:
+        raise _changed(counted, expected)
+
+
+def _changed(counted: _Counted, expected: Survey) -> DataError:
+    return DataError(
+        "the list of images has changed during the run", expected=f"{expected.images} images as counted before",
+        found=f"another one among the first {counted.images}",
+    )  # fmt: skip
 
 
 class _Counted:
@@ -127,8 +137,11 @@ class _Counted:
             self.images += 1
             yield entry
 
-    def survey(self) -> Survey:
-        return Survey(self.images, self._hash.hexdigest())
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def mark(self) -> bytes:
+        return self._hash.digest()[:8]
 
 
 def located(shard: Shard) -> Shard:

@@ -87,7 +87,7 @@ def run(options: BulkOptions) -> Totals:
     if options.dask is not None:
         cluster.check()
     content, detector = options.model.content(), options.model.load()
-    counted = survey(_entries(options))
+    counted = survey(_entries(options), options.shard)
     if not (options.out / MANIFEST).exists():
         _check_first(options)
     model, cfg = content.digests

@@ -109,7 +109,7 @@ def _detector_images(network: Network, data: PathLike, places: Places, metric: s
     prepared, labelled = [], []
     size = network.options.width, network.options.height
     for place in places(len(samples)):
-        rgb = read_image(samples[place].image, upright=False)
+        rgb = read_image(samples[place].image)
         letterbox = Letterbox.fit((rgb.shape[1], rgb.shape[0]), size, network.options.letter_box)
         prepared.append(Prepared(letterbox, letterbox.apply(rgb)))
         labelled.append(LabelledImage.of(samples[place], (rgb.shape[1], rgb.shape[0])))

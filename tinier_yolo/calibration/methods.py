@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tinier_yolo.calibration.trials import Trials
@@ -61,6 +62,19 @@ def uniform(trials: Trials, bits: int | None, least: float, notify: Notify) -> P
         if bits
         else _first(trials, "uniform", candidates, least, notify)
     )
+
+
+def check_kappa(wanted: str) -> None:
+    """Refuse what :func:`kappa_of` does not know.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if wanted not in ("fit", "measure"):
+        with suppress(ValueError):
+            if 0 < float(wanted) < 100:
+                return
+        raise UsageError("bad kappa", expected="a number of decibels, fit or measure", found=wanted)
 
 
 def kappa_of(trials: Trials, wanted: str, notify: Notify) -> float:

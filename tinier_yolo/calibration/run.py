@@ -6,7 +6,6 @@ import hashlib
 import json
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from tinier_yolo import __version__
 from tinier_yolo.bulk.local import cores, progress
 from tinier_yolo.calibration.budgets import STATE_SUFFIX, Searches
 from tinier_yolo.calibration.images import METRICS, CalibrationImages, load_images, load_other_images
-from tinier_yolo.calibration.methods import METHODS, OBJECTIVES, Point, curve, kappa_of, lin, uniform
+from tinier_yolo.calibration.methods import METHODS, OBJECTIVES, Point, check_kappa, curve, kappa_of, lin, uniform
 from tinier_yolo.calibration.report import HeldOut, Report, bits_text, make_report
 from tinier_yolo.calibration.trials import Trials
 from tinier_yolo.darknet.network import Network
@@ -112,11 +111,7 @@ class Options:
             )
         if not 0 <= self.budget < 1:
             raise UsageError("bad budget", expected="0 <= budget < 1", found=self.budget)
-        if self.kappa not in ("fit", "measure"):
-            with suppress(ValueError):
-                if 0 < float(self.kappa) < 100:
-                    return
-            raise UsageError("bad kappa", expected="a number of decibels, fit or measure", found=self.kappa)
+        check_kappa(self.kappa)
 
 
 @dataclass
@@ -126,6 +121,7 @@ class Run:
     Attributes:
         options: what to do.
         trials: measures bits.
+        others: images of the list that choose nothing.
         float_engine: runs the float network.
         sizes: of the layers.
         float_metric: the metric of the float network.
@@ -136,6 +132,7 @@ class Run:
 
     options: Options
     trials: Trials
+    others: CalibrationImages
     float_engine: FloatEngine
     sizes: tuple[LayerSize, ...]
     float_metric: float
@@ -182,8 +179,7 @@ class Run:
 
         A search takes what its images happen to like; these have chosen nothing.
         """
-        options = self.options
-        images = load_other_images(program.network, options.data, options.images, options.metric)
+        images = self.others
         if not images.pixels:
             return None
         engine, count = Engine(program, cores()), len(images.pixels)
@@ -263,6 +259,8 @@ def _prepare(options: Options) -> Run:
     parameters = parse_weights(data, network, options.weights)
     folded = fold(network, parameters)
     images = load_images(network, options.data, options.images, options.metric)
+    # Read now: of a bad one the user shall not be told after the search.
+    others = load_other_images(network, options.data, options.images, options.metric)
     engine = FloatEngine(network, parameters, threads=cores())
     outputs = [engine.run(image) for image in progress(images.pixels, len(images.pixels), "float")]
     builder = make_builder(folded, images, options.how_rounded)
@@ -271,9 +269,13 @@ def _prepare(options: Options) -> Run:
     chosen = {key: value for key, value in asdict(options).items() if key not in ("output", "report", "cfg", "weights")}
     digest.update(json.dumps(chosen, sort_keys=True).encode())
     wanted = trials.wanted
+    if options.bits is None and wanted <= 0:
+        # Any bits would lose nothing.
+        problem = f"the float network's {options.metric} is 0 on the calibration images"
+        raise UsageError(problem, path=options.data, expected="more images, with what it finds; or --bits")
     _say(f"float: {options.metric} {wanted:.4f} on {len(images.pixels)} images")
     sizes = layer_sizes([layer.part for layer in folded], network.input)
-    return Run(options, trials, engine, sizes, wanted, digest.hexdigest(), processor_start=start)
+    return Run(options, trials, others, engine, sizes, wanted, digest.hexdigest(), processor_start=start)
 
 
 def make_builder(folded: tuple[FoldedLayer, ...], images: CalibrationImages, rounding: str) -> Builder:

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from tests.eval.fakes import BrightDetector, draw
 from tinier_yolo.datasets.labels import Sample
-from tinier_yolo.errors import DataError
+from tinier_yolo.errors import DataError, UsageError
 from tinier_yolo.eval.figure import FigureOptions
 from tinier_yolo.eval.labelled.benchmark import LabelledImage, evaluate_detector, load_set
 from tinier_yolo.eval.run import Subject
@@ -122,6 +122,20 @@ def test_the_figure(data: Path) -> None:
     assert names(FigureOptions(count=5, heights=(0, 16))) == ["images/a.jpg"]
     assert names(FigureOptions(names=("images/scene.jpg",), pictures=True)) == ["images/scene.jpg"]
     assert (out / "pictures/images/a.jpg").is_file()
+
+
+def test_a_figure_that_cannot_be_drawn_loses_no_results(data: Path) -> None:
+    out, samples, subject = data.parent / "out", load_set(data), Subject("b", BrightDetector)
+
+    def run(options: FigureOptions) -> None:
+        evaluate_detector(samples, subject, out, network_size=(160, 160), figure=options)
+
+    with pytest.raises(UsageError, match="no such image in the set"):
+        run(FigureOptions(names=("typo",)))
+    assert not out.exists()  # told before the run
+    with pytest.raises(UsageError, match="no image has a face of that kind"):
+        run(FigureOptions(count=1, heights=(5000, 6000)))
+    assert (out / "summary.json").is_file()
 
 
 def test_boxes_in_pixels() -> None:

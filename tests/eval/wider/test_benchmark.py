@@ -122,6 +122,14 @@ def test_one_picture_an_image(folder: Path) -> None:
     assert not (folder / "out/figure.png").exists()
 
 
+def test_detections_of_another_run_in_the_folder_do_not_count(folder: Path) -> None:
+    (folder / "out/detections/9--Other").mkdir(parents=True)
+    (folder / "out/detections/9--Other/x.txt").write_text("x\n0\n")
+    wider = WiderSet.load(folder / "truth")
+    result = evaluate_detector(wider, Subject("bright", BrightDetector), folder / "images", folder / "out")
+    assert result.detections == 4
+
+
 def test_bad_input(folder: Path) -> None:
     wider = WiderSet.load(folder / "truth")
     (folder / "found/0--Parade").mkdir(parents=True)
