@@ -94,6 +94,7 @@ def test_a_classifier_can_be_described() -> None:
         (NET + "[cost]\n[softmax]\n", ["a section after [cost]"]),
         (NET + "[softmax]\ngroups=2\n", ["groups", "not supported"]),
         (NET + "[softmax]\ntemperature=2\n", ["temperature", "not supported"]),
+        (NET + f"[softmax]\ngroups={10**400}\n", ["groups", "not supported"]),
         (NET + NET, ["second [net]"]),
         (NET + convolution(filters=0), ["filters", "1..16384", "found 0"]),
         (NET + convolution(filters=4, groups=2), ["groups", "expected 1"]),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinier_yolo.darknet.network import Network
-from tinier_yolo.darknet.weights import Parameters, count_values, load_weights, read_header, save_weights
+from tinier_yolo.darknet.weights import Parameters, count_values, load_weights, read_header, read_weights, save_weights
 from tinier_yolo.errors import WeightsError
 
 TEXT = """[net]
@@ -111,3 +111,13 @@ def test_a_missing_file_and_a_wrong_array(network: Network, tmp_path: Path) -> N
     with pytest.raises(WeightsError, match=r"layer 0 \[convolutional\] scales: wrong array"):
         save_weights(tmp_path / "a.weights", network, parameters)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_more_is_read_than_a_network_can_have(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "large.weights"
+    with path.open("wb") as file:
+        file.truncate(1 << 36)  # 64 GiB, of which nothing lies on the disk
+    with pytest.raises(WeightsError, match=r"large\.weights: too large for net\.cfg"):
+        load_weights(path, network)
+    with pytest.raises(WeightsError, match="too large"):
+        read_weights(path)

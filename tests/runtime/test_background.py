@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tinier_yolo.runtime import background
 from tinier_yolo.runtime.background import Compilation, _is_fresh
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "uname"), reason="elsewhere a lock is stale by its age alone")
@@ -53,3 +55,29 @@ def test_a_lock_of_nobody_known_goes_by_its_age(tmp_path: Path, owner: str) -> N
     os.utime(lock, (1, 1))
     assert not _is_fresh(lock)
     assert locking(lock)
+
+
+def test_where_no_process_can_be_started_this_one_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(background.subprocess, "Popen", refuse)
+    compilation = Compilation.__new__(Compilation)
+    compilation._processes, compilation._lock, compilation._mark = [], tmp_path / "lock", tmp_path / "mark"
+    assert compilation._locked()
+    compilation._start(b"", [])
+    assert compilation.is_done()
+    assert not (tmp_path / "lock").exists()
+
+
+def test_feeding_a_process_that_does_not_read_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compilation = Compilation.__new__(Compilation)
+    compilation._processes, compilation._lock, compilation._mark = [], tmp_path / "lock", tmp_path / "mark"
+    real = subprocess.Popen
+    sleeping = [sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(background.subprocess, "Popen", lambda _, **how: real(sleeping, **how))
+    begun = time.monotonic()
+    compilation._start(bytes(1 << 20), [])
+    assert not compilation.is_done()
+    compilation._end()
+    assert time.monotonic() - begun < 30  # of the 60 that the processes sleep

@@ -125,3 +125,12 @@ def test_other_processes_compile_while_this_one_goes_on(root: Path, tmp_path: Pa
         assert done.stdout.split() == [str(compiled_before), "1", "0"], done.stderr
     # One of them has measured the machine, and the lock is gone.
     assert sorted(path.name[:6] for path in cache.glob("*/*") if path.is_file()) == ["costs-", "whole-"]
+
+
+def test_maps_that_are_large_go_to_the_kernels_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    program, image = small()
+    assert light_engine.fits(program.works(32, 64))
+    assert not light_engine.fits(program.works(8192, 8192))
+    monkeypatch.setattr(light_engine, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(LightEngine, "run", None)  # is not called
+    assert np.array_equal(StartingEngine(program).run(image), reference.run_maps(program, image)[1])

@@ -255,7 +255,7 @@ def _prepare(options: Options) -> Run:
     network = Network.load(cfg_file(options.cfg))
     if options.size:
         network = network.resized(*options.size)
-    data = read_weights(options.weights)
+    data = read_weights(options.weights, network)
     parameters = parse_weights(data, network, options.weights)
     folded = fold(network, parameters)
     images = load_images(network, options.data, options.images, options.metric)

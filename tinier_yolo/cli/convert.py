@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.separated is not None and not 1 <= args.separated <= 30:
         raise UsageError("bad m of --separated", expected="1..30", found=args.separated)
     network = Network.load(cfg_file(args.cfg))
-    data = read_weights(args.weights)
+    data = read_weights(args.weights, network)
     parameters = parse_weights(data, network, args.weights)
     provenance = {
         "weights": Path(args.weights).name,

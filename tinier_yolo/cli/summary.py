@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         lines = [*table(program.network, program_rows(program)), *_facts(program)]
     elif args.cfg:
         network = Network.load(cfg_file(args.cfg))
-        data = read_weights(args.file)
+        data = read_weights(args.file, network)
         parse_weights(data, network, args.file)
         header = read_header(data, args.file)
         version = ".".join(map(str, header.version))

@@ -397,9 +397,9 @@ def _dropout(section: Section, shape: Shape) -> Dropout:
 
 
 def _softmax(section: Section, shape: Shape) -> Softmax:
-    for key in ("groups", "temperature"):
-        if section.number(key, 1) != 1:
-            raise section.error("another value than 1 is not supported", key, found=section.number(key, 1))
+    for key, value in (("groups", section.integer("groups", 1)), ("temperature", section.number("temperature", 1))):
+        if value != 1:
+            raise section.error("another value than 1 is not supported", key, found=str(value)[:20])
     return Softmax(section, shape, shape)
 
 

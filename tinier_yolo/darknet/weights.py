@@ -8,6 +8,7 @@ before (16 bytes). Darknet itself reads short files in silence; here a byte too 
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ def read_header(data: bytes, path: PathLike) -> Header:
     return Header((major, minor, revision), seen, size)
 
 
+#: Bytes of a file whose network is not known: larger than any of Darknet's.
+MAX_BYTES = 1 << 31
+#: Bytes that a file may have beyond its network's, to be told in what it differs.
+_ROOM = 1 << 20
+
+
 def count_values(network: Network) -> int:
     """How many float32 values the network's .weights file holds."""
     return sum(math.prod(shape) for layer in network.layers for _, shape in layer.parameters)
@@ -73,7 +80,7 @@ def load_weights(path: PathLike, network: Network) -> Parameters:
         WeightsError: the file cannot be read, is not exactly as long as this network needs, or holds a value that is
             not finite.
     """
-    return parse_weights(read_weights(path), network, path)
+    return parse_weights(read_weights(path, network), network, path)
 
 
 def parse_weights(data: bytes, network: Network, path: PathLike) -> Parameters:
@@ -116,16 +123,30 @@ def parse_arrays(data: bytes, wanted: ArrayList, path: PathLike, owner: str) -> 
     return arrays
 
 
-def read_weights(path: PathLike) -> bytes:
+def read_weights(path: PathLike, network: Network | None = None) -> bytes:
     """The bytes of a .weights file.
 
+    Args:
+        path: the file.
+        network: whose it should be, where that is known: nothing much larger is read.
+
     Raises:
-        WeightsError: the file cannot be read.
+        WeightsError: the file cannot be read, or is too large.
     """
+    most = MAX_BYTES if network is None else 4 * count_values(network) + _ROOM
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            # A pipe or a device says 0 bytes.
+            data = b"" if size > most else file.read((size or most) + 1)
     except OSError as error:
         raise WeightsError("cannot read the weights", path=path, found=error.strerror) from error
+    if max(size, len(data)) > most:
+        owner = "a .weights file" if network is None else network.path
+        raise WeightsError(
+            f"too large for {owner}", path=path, expected=f"at most {most} bytes", found=max(size, len(data))
+        )
+    return data
 
 
 def _check_length(length: int, header: Header, body: int, path: PathLike, owner: str) -> None:

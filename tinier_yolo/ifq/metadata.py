@@ -61,6 +61,15 @@ def texts(facts: Facts) -> dict[str, str]:
     }
 
 
+def is_text(value: object, most: int) -> bool:
+    """Whether a value is a text of one line, without control characters, of at most so many characters."""
+    return (
+        isinstance(value, str)
+        and len(value) <= most
+        and not any(unicodedata.category(character) in _CONTROL for character in value)
+    )
+
+
 def check_facts(facts: Facts, classes: int | None = None) -> None:
     """Check types, lengths and characters.
 
@@ -73,7 +82,7 @@ def check_facts(facts: Facts, classes: int | None = None) -> None:
     """
     names = facts.class_names
     for name in names[: MAX_CLASSES + 1]:
-        if not _is_text(name, MAX_NAME) or not name.strip():
+        if not is_text(name, MAX_NAME) or not name.strip():
             _refuse("names", f"names of one line of at most {MAX_NAME} characters", name)
     if not 1 <= len(names) <= MAX_CLASSES or (classes is not None and len(names) != classes):
         _refuse("names", f"{classes or f'1..{MAX_CLASSES}'} of them", len(names))
@@ -83,18 +92,10 @@ def check_facts(facts: Facts, classes: int | None = None) -> None:
         if not isinstance(values, Mapping) or len(values) > MAX_ENTRIES:
             _refuse(key, f"an object of at most {MAX_ENTRIES} entries", values)
         for name, value in values.items():
-            if not _is_text(name, MAX_NAME):
+            if not is_text(name, MAX_NAME):
                 _refuse(key, f"keys of one line of at most {MAX_NAME} characters", name)
-            if not (_is_text(value, MAX_TEXT) or (key == "proof" and _is_count(value))):
+            if not (is_text(value, MAX_TEXT) or (key == "proof" and _is_count(value))):
                 _refuse(f"{key} {name}", f"text of one line of at most {MAX_TEXT} characters", value)
-
-
-def _is_text(value: object, most: int) -> bool:
-    return (
-        isinstance(value, str)
-        and len(value) <= most
-        and not any(unicodedata.category(character) in _CONTROL for character in value)
-    )
 
 
 def _is_number(value: object) -> bool:

@@ -163,7 +163,7 @@ class Program(container.Stored):
         tensors, metadata = container.unpack(data, path)
         try:
             program = _build(tensors, metadata, path)
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise ProgramError("not a program", path=path, found=str(error)[:80]) from error
         except TinierYoloError as error:
             problem = f"not a program: {error.problem}"

@@ -12,10 +12,11 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -91,13 +92,28 @@ class Compilation:
         for part in range(_PROCESSES):
             command = [sys.executable, "-m", "tinier_yolo.runtime.background", str(part), *size]
             # Nothing of theirs is shown: a kernel that does not compile fails again in this process.
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            try:
+                process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            except OSError:  # no more processes, or no memory for one
+                self._give_up()
+                return
             self._processes.append(process)
-            assert process.stdin is not None, "it is a pipe"
-            with suppress(BrokenPipeError), process.stdin as pipe:
-                pipe.write(program)
+            # It reads once Numba is loaded, and a pipe holds but a part of a program: pictures do not wait for that.
+            threading.Thread(target=_feed, args=(process.stdin, program), daemon=True).start()
+
+    def _give_up(self) -> None:
+        """End what was started; the kernels are compiled in this process."""
+        self._end()
+        if self._lock is not None:
+            with suppress(OSError):
+                self._lock.unlink()
+        self._mark = None
 
     def _end(self) -> None:
         # What a process has compiled so far is kept.
@@ -108,6 +124,11 @@ class Compilation:
         if self._lock is not None and self._processes:
             with suppress(OSError):
                 self._lock.unlink()
+
+
+def _feed(pipe: IO[bytes], program: bytes) -> None:
+    with suppress(OSError), pipe:  # the process has been ended
+        pipe.write(program)
 
 
 def _is_fresh(lock: Path | None) -> bool:

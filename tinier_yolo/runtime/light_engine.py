@@ -7,7 +7,7 @@ integer, so that its maps are those of ``ifq.reference`` bit for bit, in whateve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from tinier_yolo.darknet.layers import MaxPool
+from tinier_yolo.ifq.limits import Work
 from tinier_yolo.ifq.program import BinaryConvolution, Program, QuantizedLayer
 
 Bytes = NDArray[np.uint8]
@@ -25,6 +26,8 @@ Int32 = NDArray[np.int32]
 
 #: Up to here float32 holds every integer.
 _EXACT = 1 << 24
+#: Bytes of the maps of a layer; the kernels hold them in a tenth.
+_MOST_BYTES = 1 << 30
 #: Bytes of the columns that are multiplied at a time: a cache's worth, whatever the size of the image.
 _BAND = 1 << 20
 
@@ -32,6 +35,11 @@ _BAND = 1 << 20
 def runs(program: Program) -> bool:
     """Whether the engine's arithmetic is exact for this program."""
     return all(layer.limit + 1 < _EXACT for layer in (*program.layers, program.output))
+
+
+def fits(works: Sequence[Work]) -> bool:
+    """Whether the maps are small enough: there are up to three of 4 bytes a value, beside the two of what is read."""
+    return all(12 * work.convolved.size + 8 * work.read.size <= _MOST_BYTES for work in works)
 
 
 class LightEngine:

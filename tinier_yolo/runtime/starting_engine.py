@@ -18,7 +18,7 @@ from tinier_yolo.errors import UsageError
 from tinier_yolo.ifq.load import AnyProgram
 from tinier_yolo.ifq.program import Program
 from tinier_yolo.runtime.checks import checked_image
-from tinier_yolo.runtime.light_engine import LightEngine, runs
+from tinier_yolo.runtime.light_engine import LightEngine, fits, runs
 
 if TYPE_CHECKING:
     from tinier_yolo.runtime.background import Compilation
@@ -50,7 +50,7 @@ class StartingEngine:
         self._engine: Engine | None = None
         self._compilation: Compilation | None = None
         self._spent = 0
-        self._macs = cache(self._count)
+        self._macs, self._fits = cache(self._count), cache(self._is_small)
 
     def run(self, image: Bytes) -> Int32:
         """As ``Engine.run``.
@@ -63,7 +63,7 @@ class StartingEngine:
             return self._engine.run(image)
         image = checked_image(image, self._program.network.input.channels)
         height, width = image.shape[:2]
-        if self._light is not None and not self._has_kernels(height, width):
+        if self._light is not None and self._fits(height, width) and not self._has_kernels(height, width):
             return self._light.run(image)
         self._light = self._compilation = None
         from tinier_yolo.runtime.engine import Engine  # Numba with it
@@ -84,6 +84,10 @@ class StartingEngine:
             assert isinstance(self._program, Program), "the light engine runs no other"
             self._compilation = Compilation(self._program, height, width, self._threads)
         return self._compilation.is_done()
+
+    def _is_small(self, height: int, width: int) -> bool:
+        self._program.shapes(height, width)
+        return isinstance(self._program, Program) and fits(self._program.works(height, width))
 
     def _count(self, height: int, width: int) -> int:
         # Checked here as the plan of an engine is.

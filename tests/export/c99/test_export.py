@@ -6,14 +6,19 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.export.c99 import programs
+from tests.networks import Block, ifq_cfg, random_image, random_program
 from tinier_yolo.errors import OutputError, UsageError
 from tinier_yolo.export.c99.export import TARGETS, c_files, write
+from tinier_yolo.ifq import reference
 from tinier_yolo.ifq.program import Program
+from tinier_yolo.ifq.tensors import pack_bits
 from tinier_yolo.shipped import default_model
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
@@ -66,6 +71,24 @@ def test_the_shipped_model_gives_the_references_maps(
 ) -> None:
     write(c_files(shipped, "face", target), tmp_path)
     assert "18 maps compared" in proven(tmp_path, "face", compiler)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_sums_of_the_image_that_leave_16_bits(target: str, tmp_path: Path) -> None:
+    """Windows of 14x14x3 cells with all weights of one sign, beside a layer whose tables hold all their rows."""
+    rng, blocks = np.random.default_rng(0), [Block(8, size=14, padding=7), Block(96, size=1, padding=0)]
+    blocks.append(Block(8, size=1, padding=0))
+    image = random_image(rng, 30, 32)
+    program = random_program(ifq_cfg(blocks, 32, 30), rng, image)
+    first = program.layers[0]
+    signs, thresholds = first.signs.copy(), first.thresholds.copy()
+    signs[0], signs[1] = -1, 1
+    sums = reference.convolve(image.transpose(2, 0, 1), signs, 1, 7)
+    thresholds[:2] = np.quantile(sums[:2], (0.25, 0.5, 0.75), axis=(1, 2)).T.astype(np.int32)
+    layer = replace(first, packed=pack_bits(signs > 0), thresholds=thresholds)
+    write(c_files(replace(program, layers=(layer, *program.layers[1:])), "net", target), tmp_path)
+    proven(tmp_path, "net", ["gcc", "-O1"], *SANITIZE)
+    proven(tmp_path, "net", ["gcc", "-O1"], "-DNET_CELLS=4")
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -228,3 +228,11 @@ def test_networks_that_have_no_page() -> None:
     grey = ifq_cfg([Block(4)], 8, 8, 1) + "\n[region]\nanchors=1,1.5\nnum=1\nclasses=1\ncoords=4\nsoftmax=1\n"
     with pytest.raises(ProgramError, match="not a network for RGB images"):
         web_page(random_program(grey, rng, random_image(rng, 8, 8, 1)), "a")
+
+
+def test_a_map_that_is_not_the_input_over_the_stride_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    text = ifq_cfg([Block(8, padding=0)], 64, 64) + "\n[region]\nanchors=1,1.5\nnum=1\nclasses=1\ncoords=4\nsoftmax=1\n"
+    program = random_program(text, rng, random_image(rng, 64, 64))
+    with pytest.raises(ProgramError, match="a map of the input's size over the stride"):
+        web_page(program, "face.ifq")

@@ -115,10 +115,23 @@ def test_weights_that_could_overflow_are_refused() -> None:
     assert len(FixedPointProgram.from_bytes(container.pack(tensors, names)).layers) == 2
 
 
-def test_a_program_that_asks_for_too_much_memory_is_refused() -> None:
-    text = "[net]\nwidth=16384\nheight=16384\nchannels=8\n[convolutional]\nfilters=8\nsize=1\nactivation=linear\n"
-    names = {"cfg": text, "arithmetic": "fixed-point", "names": '["face"]', "provenance": "{}"}
-    names["formats"] = '[{"biases":[2,0,1],"maps":[8,0,1],"weights":[2,0,1]}]'
-    tensors = {"0.weights": np.zeros(16, np.uint8), "0.biases": np.zeros(2, np.uint8)}
+@pytest.mark.parametrize(
+    ("side", "channels", "pool"), [(16384, 8, ""), (4096, 1, "[maxpool]\nsize=31\nstride=1\n")], ids=["maps", "pool"]
+)
+def test_a_program_that_asks_for_too_much_memory_is_refused(side: int, channels: int, pool: str) -> None:
+    text = f"[net]\nwidth={side}\nheight={side}\nchannels={channels}\n[convolutional]\nfilters={channels}\nsize=1\n"
+    names = {"cfg": f"{text}activation=linear\n{pool}", "arithmetic": "fixed-point", "names": '["face"]'}
+    names |= {"provenance": "{}", "formats": '[{"biases":[2,0,1],"maps":[8,0,1],"weights":[2,0,1]}]'}
+    tensors = {"0.weights": np.zeros(channels * channels // 4 or 1, np.uint8)}
+    tensors["0.biases"] = np.zeros(channels // 4 or 1, np.uint8)
     with pytest.raises(ProgramError, match="maps too large for a program"):
         FixedPointProgram.from_bytes(container.pack(tensors, names))
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "two\\nlines"])
+def test_names_that_are_no_text_of_one_line_are_refused(name: str) -> None:
+    data = random_program(np.random.default_rng(5), layers=3).to_bytes()
+    tensors, names = container.unpack(data, "x.ifq")
+    names = {**names, "provenance": f'{{"weights":"{name}"}}'}
+    with pytest.raises(ProgramError, match=r"^x\.ifq: not a fixed-point program"):
+        FixedPointProgram.from_bytes(container.pack(tensors, names), "x.ifq")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numba
 import pytest
@@ -139,3 +140,19 @@ def test_the_name_of_the_folder_changes_with_the_sources(tmp_path: Path, monkeyp
             file.write("# a change\n")
         assert (before != compilation._digest()) == changes, name
         before = compilation._digest()
+
+
+def test_a_damaged_cache_and_a_full_disk_are_as_none() -> None:
+    flushed = []
+
+    def cut_off(*_: object) -> None:
+        raise EOFError("Ran out of input")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    cache = SimpleNamespace(load_overload=cut_off, save_overload=full, flush=lambda: flushed.append(True))
+    compilation._forgive(cache)
+    assert cache.load_overload("signature", "context") is None
+    assert flushed
+    cache.save_overload("signature", b"data")

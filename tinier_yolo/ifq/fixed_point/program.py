@@ -27,6 +27,7 @@ from tinier_yolo.ifq import container
 from tinier_yolo.ifq.fixed_point.chain import Part, fixed_point_chain
 from tinier_yolo.ifq.fixed_point.layer import IMAGE_FORMAT, FixedPointLayer, LayerFormats
 from tinier_yolo.ifq.fixed_point.number_format import NumberFormat
+from tinier_yolo.ifq.metadata import is_text
 
 #: What ``arithmetic`` says in the metadata of such a file.
 FIXED_POINT = "fixed-point"
@@ -56,8 +57,8 @@ class FixedPointProgram(container.Stored):
         if isinstance(last, Region) and len(self.class_names) != last.classes:
             raise ValueError(f"{len(self.class_names)} class names for {last.classes} classes")
         texts = (*self.class_names, *self.provenance, *self.provenance.values())
-        if not all(isinstance(text, str) and len(text) <= 1000 for text in texts):
-            raise ValueError("class names and provenance are short texts")
+        if not all(is_text(text, 1000) for text in texts):
+            raise ValueError("class names and provenance are short texts of one line")
         self.shapes(*self.network.input[1:])
 
     @classmethod
@@ -108,6 +109,9 @@ class FixedPointProgram(container.Stored):
             for shape in (layer.convolved(read), layer.output(read)):
                 check_map(section, read, shape)
                 values += 2 * shape.size
+            if layer.pool is not None:  # the list of its windows, 12 bytes for each cell of them
+                made = layer.output(read)
+                values += 6 * layer.pool.size**2 * made.height * made.width
             if values > MAX_MAP_VALUES:
                 raise section.error("maps too large for a program", expected=f"{MAX_MAP_VALUES} values", found=values)
             shapes.append(layer.output(read))

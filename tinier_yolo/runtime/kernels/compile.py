@@ -47,9 +47,31 @@ def _compiled(function: FunctionT, parallel: bool) -> FunctionT:
     try:
         _settings.CACHE_DIR = "" if folder is None else str(folder)
         compile_: Any = _njit(nogil=True, no_cfunc_wrapper=True, parallel=parallel, cache=folder is not None)
-        return cast("FunctionT", compile_(function))
+        made = compile_(function)
+        if folder is not None:
+            _forgive(made._cache)
+        return cast("FunctionT", made)
     finally:
         _settings.CACHE_DIR = given  # It is global, and others in this process use Numba too.
+
+
+def _forgive(cache_: Any) -> None:
+    """Let a file of Numba's cache that is damaged, and a full disk, cost the time of compiling and no more."""
+    load, save = cache_.load_overload, cache_.save_overload
+
+    def load_or_compile(*given: Any) -> Any:
+        try:
+            return load(*given)
+        except Exception:  # whatever pickle makes of a file that is cut off
+            with suppress(OSError):
+                cache_.flush()
+            return None
+
+    def save_or_not(*given: Any) -> None:
+        with suppress(OSError):
+            save(*given)
+
+    cache_.load_overload, cache_.save_overload = load_or_compile, save_or_not
 
 
 def inlined(function: FunctionT) -> FunctionT:

@@ -197,7 +197,7 @@ static int decode(const int32_t *values, size_t cells, int32_t column, int32_t r
 
 int32_t network_boxes(const int32_t *map, int32_t width, int32_t height, int32_t image_width, int32_t image_height,
                       int thresh, int nms, network_box *boxes, int32_t capacity) {
-    const int32_t columns = width / NETWORK_STRIDE, rows = height / NETWORK_STRIDE;
+    const int32_t columns = NETWORK_OUTPUT_WIDTH(width), rows = NETWORK_OUTPUT_HEIGHT(height);
     const size_t cells = (size_t)columns * (size_t)rows;
     int32_t count = 0, row, column;
     int anchor;

@@ -226,6 +226,10 @@ static void look_up_image(const layer *l, const entry *tables, int32_t first, in
     int32_t f, row, i;
     for (f = 0; f < l->filters; f++, sums++) {
         entry both[2] = {NONE, NONE};
+        int32_t held = 0;
+        if (first == 0) {
+            clear(l, sums);
+        }
         if (IMAGE_GROUPS == 1 && l->size == 3 && n == 3) {
             add_nine(tables, row_entries, odd, l->weights + 2 * f, both);
         } else {
@@ -234,11 +238,14 @@ static void look_up_image(const layer *l, const entry *tables, int32_t first, in
                     const int32_t group = (first + row) * in_a_row + i;
                     const uint32_t *w = weights_from(l, group / 8) + f * words_together(l, group / 8);
                     add_image(tables + row * row_entries + i * IMAGE_WORDS, odd, *w >> (4 * (group % 8)), both);
+                    /* A group gives 4 * 255 at the most: so many are below 2^16. */
+                    if (WIDE_SUMS && ++held == 64) {
+                        widen_image(sums, both[0], both[1]);
+                        both[0] = both[1] = NONE;
+                        held = 0;
+                    }
                 }
             }
-        }
-        if (first == 0) {
-            clear(l, sums);
         }
         widen_image(sums, both[0], both[1]);
     }
