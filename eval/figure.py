@@ -100,16 +100,23 @@ def draw(
         UsageError: an image that the set has not, or none with a face of that kind.
         MediaError: an image of the figure cannot be read, or a file cannot be written.
     """
-    names: list[str] = []
-    if options.names:
-        names = check_names(options.names, known)
-    elif options.count:
-        names = choose(candidates(), options.count)
+    names = figure_names(options, known, candidates)
     if names:
         draw_figure(out / "figure.png", [panel(name) for name in names], options.thresh)
     if options.pictures:
         write_pictures(out / "pictures", [panel(name) for name in known], options.thresh)
     return tuple(names)
+
+
+def figure_names(options: FigureOptions, known: Collection[str], candidates: Callable[[], Sequence[str]]) -> list[str]:
+    """The names of the figure's images; arguments as of :func:`draw`.
+
+    Raises:
+        UsageError: an image that the set has not, or none with a face of that kind.
+    """
+    if options.names:
+        return check_names(options.names, known)
+    return choose(candidates(), options.count) if options.count else []
 
 
 def choose(candidates: Sequence[str], count: int) -> list[str]:

@@ -26,6 +26,7 @@ from tinier_yolo.darknet.layers import Connected, Convolutional  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
 from tinier_yolo.errors import UsageError  # noqa: E402
 from tinier_yolo.eval.fddb.benchmark import detect, score  # noqa: E402
+from tinier_yolo.eval.fddb.dataset import FddbSet  # noqa: E402
 from tinier_yolo.eval.report import write_json  # noqa: E402
 from tinier_yolo.eval.subjects import own_detector  # noqa: E402
 from tinier_yolo.training.augment import Augmentation  # noqa: E402
@@ -102,13 +103,15 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     chosen = args.only.split(",") if args.only else names
     if unknown := set(chosen) - set(names):
         raise UsageError("no such run", expected=", ".join(names), found=", ".join(sorted(unknown)))
-    load_parts(args.annotations, args.list)  # of a wrong path it tells before the first hour of training
-    options, rows = _options(args), {}
+    # Read first: of a wrong path it tells before the first hour of training.
+    parts, options, rows = load_parts(args.annotations, args.list), _options(args), {}
     for variant in VARIANTS:
         if variant.name in chosen and (args.hard or not variant.hard):
             known = args.out / variant.name / "rates.json"
             if not known.is_file():
-                write_json(known, {"options": options, "rates": evaluate(run(variant, args), args, known.parent)})
+                write_json(
+                    known, {"options": options, "rates": evaluate(run(variant, args), args, parts, known.parent)}
+                )
             rows[variant.what] = _rates(known, options)
     return {"passes": args.passes, "size": args.size, "init": args.init.name, "rates": rows}
 
@@ -171,9 +174,8 @@ def _train(
     return train(replace(network, layers=layers), options).weights
 
 
-def evaluate(weights: Path, args: argparse.Namespace, out: Path) -> dict[str, float]:
+def evaluate(weights: Path, args: argparse.Namespace, parts: Mapping[str, FddbSet], out: Path) -> dict[str, float]:
     """The rate at 0.1 false positives an image on each list, and on all of them together."""
-    parts = load_parts(args.annotations, args.list)
     *_, together = parts.values()
     columns = {**(parts if args.list else {}), TOGETHER: together}
     detected = detect(together, own_detector(weights, args.cfg).subject, args.images, out)

@@ -32,7 +32,7 @@ from tinier_yolo.calibration.report import bits_text, make_report  # noqa: E402
 from tinier_yolo.calibration.run import ROUNDINGS, make_builder  # noqa: E402
 from tinier_yolo.calibration.trials import Trials  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
-from tinier_yolo.darknet.weights import parse_weights, read_weights  # noqa: E402
+from tinier_yolo.darknet.weights import load_weights  # noqa: E402
 from tinier_yolo.datasets.classes import load_class_data  # noqa: E402
 from tinier_yolo.datasets.fddb import FddbImage  # noqa: E402
 from tinier_yolo.defaults import EVALUATION_THRESH, NMS  # noqa: E402
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _draw(args: argparse.Namespace) -> None:
     start, network = time.process_time(), Network.load(args.cfg)
-    parameters = parse_weights(read_weights(args.weights), network, args.weights)
+    parameters = load_weights(args.weights, network)
     chosen, measured = load_sets(network, args)
     engine = FloatEngine(network, parameters)
     folded = fold(network, parameters)

@@ -29,7 +29,7 @@ from tinier_yolo.calibration.images import CalibrationImages, load_images  # noq
 from tinier_yolo.classification.partial_engine import PartialEngine  # noqa: E402
 from tinier_yolo.darknet.layers import Connected, Convolutional  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
-from tinier_yolo.darknet.weights import Parameters, parse_weights, read_weights  # noqa: E402
+from tinier_yolo.darknet.weights import Parameters, load_weights  # noqa: E402
 from tinier_yolo.errors import TinierYoloError  # noqa: E402
 from tinier_yolo.eval.plots import Line, plot_lines  # noqa: E402
 from tinier_yolo.eval.report import write_json  # noqa: E402
@@ -70,7 +70,7 @@ class Subject:
             TinierYoloError: one is bad.
         """
         network = Network.load(cfg)
-        parameters = parse_weights(read_weights(weights), network, weights)
+        parameters = load_weights(weights, network)
         return cls(network, parameters, load_images(network, data, count, metric))
 
     def measure(self, fraction_bits: int = LAST_M, separated_m: Mapping[int, int] | None = None) -> float:

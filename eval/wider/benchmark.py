@@ -18,7 +18,7 @@ from tinier_yolo.detection.formats.wider import read_wider, write_wider
 from tinier_yolo.errors import DetectionsError, PathLike, UsageError
 from tinier_yolo.eval.average_precision import PrecisionRecall
 from tinier_yolo.eval.benchmarks import Request
-from tinier_yolo.eval.figure import FigureOptions, Panel, check_names, draw
+from tinier_yolo.eval.figure import FigureOptions, Panel, draw, figure_names
 from tinier_yolo.eval.plots import Line, plot_precision_recall
 from tinier_yolo.eval.report import Source, write_json, write_precision_recall
 from tinier_yolo.eval.run import Subject, run_detector
@@ -173,9 +173,7 @@ def evaluate_detector(
     Raises:
         TinierYoloError: no image can be read, or a file cannot be written.
     """
-    if drawing:
-        check_names(drawing.options.names, wider.images)
-        _candidates(wider, drawing)
+    drawing = drawing and _chosen(wider, drawing)
     run = run_detector(subject, wider.files(root))
     folder = Path(out) / "detections"
     for name, found in progress(run.detections.items(), len(run.detections), "writing"):
@@ -211,10 +209,13 @@ def _draw(out: Path, wider: WiderSet, rows: Rows, drawing: Drawing) -> tuple[str
 def _candidates(wider: WiderSet, drawing: Drawing) -> list[str]:
     files, heights = wider.files(drawing.root), drawing.options.heights
     fits = (name for name, i in wider.images.items() if wider_faces(i, drawing.conditions, heights).any())
-    found = [name for name in fits if files[name].is_file()]
-    if drawing.options.count and not found and not drawing.options.names:
-        raise UsageError("no image has a face of that kind")
-    return found
+    return [name for name in fits if files[name].is_file()]
+
+
+def _chosen(wider: WiderSet, drawing: Drawing) -> Drawing:
+    """The same with the figure's images by name: chosen before the run, which then cannot end for want of them."""
+    names = figure_names(drawing.options, wider.images, lambda: _candidates(wider, drawing))
+    return replace(drawing, options=replace(drawing.options, names=tuple(names)))
 
 
 def _panel(image: WiderImage, path: Path, rows: Rows) -> Panel:

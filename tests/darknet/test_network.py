@@ -79,6 +79,16 @@ def test_a_classifier_can_be_described() -> None:
         _ = network.region
 
 
+def test_both_parts_of_cifar10s_training_are_of_one_network(root: Path) -> None:
+    first, second = (Network.load(root / "cfg" / f"{name}.cfg") for name in ("cifar10-24", "cifar10"))
+    said = [
+        [(layer.kind, {key: option.value for key, option in layer.section.options.items()}) for layer in own.layers]
+        for own in (first, second)
+    ]
+    assert said[0] == said[1]
+    assert (first.options.width, second.options.width) == (24, 32)
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [

@@ -56,16 +56,17 @@ def run(args: argparse.Namespace) -> int:
         print(f"tinier-yolo: {printable(note)}", file=sys.stderr)
     done: list[dict[str, Any]] = []
     for source in sources:
+        label = shown(source.label)
         try:
             if source.kind != "image":
-                raise MediaError("not an image", path=shown(source.label), expected="images", found=f"a {source.kind}")
+                raise MediaError("not an image", path=label, expected="images", found=f"a {source.kind}")
             found = classifier.classify(read_image(source.label), args.top)
         except MediaError as error:
             problems.append(error)
             continue
-        done.append(_entry(shown(source.label), found))
+        done.append(_entry(label, found))
         if args.format == "text":
-            print(_line(shown(source.label), found), flush=True)
+            print(_line(label, found), flush=True)
     if args.format == "json":
         print(json.dumps(done, indent=2))
     for problem in problems:

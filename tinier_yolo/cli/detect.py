@@ -337,7 +337,6 @@ class _Track:
         self.source, self.reader, self.frames = source, reader, 0
         self._session, self._name = session, session.claim(source, ".mp4", folder=True)
         self._writer: VideoWriter | None = None
-        self._size: tuple[int, int] | None = None
         self._last = 0.0  # seconds
 
     def add(self, found: Found, stack: ExitStack) -> bool:
@@ -348,18 +347,8 @@ class _Track:
         self._last = found.time or 0.0
         if drawn is not None and session.saves:
             self._writer = self._writer or self._begin(drawn, stack)
-            self._writer.write(self._fitted(drawn), found.time)
+            self._writer.write(_fitted(drawn, self._writer.size), found.time)
         return session.show(drawn, wait=False)
-
-    def _fitted(self, drawn: Picture) -> Picture:
-        # A camera that was connected again may have another size; the video keeps that of its first frame.
-        size = drawn.shape[1], drawn.shape[0]
-        self._size = self._size or size
-        if size == self._size:
-            return drawn
-        from tinier_yolo.detection.letterbox import Letterbox
-
-        return Letterbox.fit(size, self._size).apply(drawn)
 
     def _begin(self, drawn: Picture, stack: ExitStack) -> VideoWriter:
         # Entered first, so left last: by then the file has its name, or an error is on its way.
@@ -389,6 +378,16 @@ class _Track:
             raise MediaError(problem, path=shown_name(self.source))
         if self.reader.damage:
             raise MediaError("the video is damaged", path=shown_name(self.source), found=self.reader.damage)
+
+
+def _fitted(drawn: Picture, video: tuple[int, int]) -> Picture:
+    # A camera that was connected again may have another size; the video keeps that of its first frame.
+    size = drawn.shape[1], drawn.shape[0]
+    if size == video:
+        return drawn
+    from tinier_yolo.detection.letterbox import Letterbox
+
+    return Letterbox.fit(size, video).apply(drawn)
 
 
 def shown_name(source: Source) -> str:

@@ -28,7 +28,7 @@ def open_standard_streams() -> None:
     """Put something in the place of standard streams that are closed.
 
     Otherwise the next file that is opened gets their number, and what is meant for them. Whoever writes to a closed
-    stdout is told: results shall not get lost; messages may.
+    stdout is told: results shall not get lost; messages may. Stdout takes every name, with escapes where it must.
     """
     for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:

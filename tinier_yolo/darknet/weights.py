@@ -24,6 +24,10 @@ from tinier_yolo.files import atomic_write
 #: One dict for each layer of the network: array name -> float32 array, as ``Layer.parameters`` lists them.
 Parameters = tuple[dict[str, NDArray[np.float32]], ...]
 
+#: Bytes of a file whose network is not known: larger than any of Darknet's.
+MAX_BYTES = 1 << 31
+#: Bytes that a file may have beyond its network's, to be told in what it differs.
+_ROOM = 1 << 20
 _VERSION = struct.Struct("<3i")
 _HEADERS = {16: struct.Struct("<3ii"), 20: struct.Struct("<3iQ")}
 
@@ -53,12 +57,6 @@ def read_header(data: bytes, path: PathLike) -> Header:
         raise WeightsError("too short for its header", path=path, expected=f"{size} bytes", found=len(data))
     *_, seen = _HEADERS[size].unpack_from(data)
     return Header((major, minor, revision), seen, size)
-
-
-#: Bytes of a file whose network is not known: larger than any of Darknet's.
-MAX_BYTES = 1 << 31
-#: Bytes that a file may have beyond its network's, to be told in what it differs.
-_ROOM = 1 << 20
 
 
 def count_values(network: Network) -> int:

@@ -38,12 +38,15 @@ class VideoWriter:
         size: (width, height) of the frames.
         sound: a video file whose sound is taken over.
 
+    Attributes:
+        size: as given.
+
     Raises:
         OutputError: the video cannot be written, or the file system refuses.
     """
 
     def __init__(self, path: PathLike, fps: float, size: tuple[int, int], sound: PathLike | None = None) -> None:
-        self._path, self._size, self._fps = Path(path), size, fps
+        self._path, self.size, self._fps = Path(path), size, fps
         self._count = 0
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,9 +77,9 @@ class VideoWriter:
         Raises:
             OutputError: it is not of the video's size, or it cannot be written.
         """
-        if (rgb.shape[1], rgb.shape[0]) != self._size:
+        if (rgb.shape[1], rgb.shape[0]) != self.size:
             raise OutputError(
-                "the size of the frames changes", path=self._path, expected=self._size, found=rgb.shape[1::-1]
+                "the size of the frames changes", path=self._path, expected=self.size, found=rgb.shape[1::-1]
             )
         try:
             self._encoder.write(rgb, self._count / self._fps if time is None else time)

@@ -110,18 +110,15 @@ class Compilation:
     def _give_up(self) -> None:
         """End what was started; the kernels are compiled in this process."""
         self._end()
-        if self._lock is not None:
-            with suppress(OSError):
-                self._lock.unlink()
         self._mark = None
 
     def _end(self) -> None:
-        # What a process has compiled so far is kept.
+        # Of the process that has the lock. What a process has compiled so far is kept.
         atexit.unregister(self._end)
         for process in self._processes:
             process.kill()
             process.wait()
-        if self._lock is not None and self._processes:
+        if self._lock is not None:
             with suppress(OSError):
                 self._lock.unlink()
 

@@ -26,7 +26,7 @@ Int32 = NDArray[np.int32]
 
 #: Up to here float32 holds every integer.
 _EXACT = 1 << 24
-#: Bytes of the maps of a layer; the kernels hold them in a tenth.
+#: Bytes of the maps of a layer. Beyond it the kernels come first, which hold levels of a few bits.
 _MOST_BYTES = 1 << 30
 #: Bytes of the columns that are multiplied at a time: a cache's worth, whatever the size of the image.
 _BAND = 1 << 20

@@ -86,8 +86,8 @@ class StartingEngine:
         return self._compilation.is_done()
 
     def _is_small(self, height: int, width: int) -> bool:
-        self._program.shapes(height, width)
-        return isinstance(self._program, Program) and fits(self._program.works(height, width))
+        assert isinstance(self._program, Program), "the light engine runs no other"
+        return fits(self._program.works(height, width))
 
     def _count(self, height: int, width: int) -> int:
         # Checked here as the plan of an engine is.

@@ -71,7 +71,7 @@ class ClassTrainingSet(Dataset[ClassBatch]):
         # By the images alone: how they are kept in memory differs from machine to machine.
         fit = views.longest == min(self.size) and all(image.shape[:2] == self.size[::-1] for image in images)
         if views.moves and fit:
-            pixels = moved(np.stack(images), np.arange(len(images)), views, rng)
+            pixels = moved(np.stack(images), views, rng)
         else:
             pixels = np.stack([cut_out(image, self.size, views, rng) for image in images])
         if views.recolours:

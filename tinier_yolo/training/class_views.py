@@ -105,24 +105,23 @@ def _pixels(section: Section, key: str, default: int, side: int) -> int:
     return value
 
 
-def moved(stack: Image, indices: NDArray[np.int64], views: ClassViews, rng: Generator) -> Image:
-    """Images of a stack, each moved and mirrored by chance.
+def moved(images: Image, views: ClassViews, rng: Generator) -> Image:
+    """Images, each moved and mirrored by chance.
 
     Args:
-        stack: uint8 (n, height, width, 3).
-        indices: (batch,), of the images to take.
+        images: uint8 (batch, height, width, 3).
         views: how far, and whether to mirror every other one.
         rng: chance.
 
     Returns:
         uint8 (batch, height, width, 3).
     """
-    batch, (height, width) = len(indices), stack.shape[1:3]
+    batch, (height, width) = len(images), images.shape[1:3]
     rows, columns = (_moved_cells(side, views.shift, batch, rng) for side in (height, width))
     mirrored = rng.random(batch) < 0.5
     if views.flip:
         columns = np.where(mirrored[:, None], columns[:, ::-1], columns)
-    return np.asarray(stack[indices[:, None, None], rows[:, :, None], columns[:, None, :]], np.uint8)
+    return np.asarray(images[np.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]], np.uint8)
 
 
 def _moved_cells(side: int, shift: int, batch: int, rng: Generator) -> NDArray[np.int64]:

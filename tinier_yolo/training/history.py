@@ -81,11 +81,11 @@ def draw_curves(
     FigureCanvasAgg(figure)
     loss, recall, rate = figure.subplots(3, 1, sharex=True)
     steps, checked = training.column("iteration"), validation.column("iteration")
-    loss.plot(steps, training.column("loss"), color="tab:blue", alpha=0.4, label="training")
-    loss.plot(steps, _smooth(training.column("loss")), color="tab:blue", label="training, smoothed")
+    losses = training.column("loss")
+    loss.plot(steps, losses, color="tab:blue", alpha=0.4, label="training")
+    loss.plot(steps, _smooth(losses), color="tab:blue", label="training, smoothed")
     loss.plot(checked, validation.column("loss"), "o-", color="tab:orange", markersize=3, label="validation")
     loss.set_ylabel("loss an image")
-    losses = training.column("loss")
     if len(finite := losses[np.isfinite(losses)]):  # a step whose loss was not a number is passed over
         loss.set_ylim(0, 2 * float(np.percentile(finite, 90)))
     for name, colour in shares.items():

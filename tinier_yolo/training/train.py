@@ -68,7 +68,7 @@ class Run:
         self.network, self.options, self.processes = network, options, processes
         net = network.options
         if net.channels != 3:
-            raise UsageError("images have three channels", path=network.path, expected="channels=3", found=net.channels)
+            raise UsageError("not a network for RGB images", expected="channels=3", found=net.channels)
         if net.batch % (net.subdivisions * processes.world):
             divisor = f"a multiple of subdivisions x processes, {net.subdivisions * processes.world}"
             raise UsageError("batch cannot be divided", expected=divisor, found=net.batch)

@@ -91,15 +91,12 @@ def _facts(program: Program) -> dict[str, Any]:
         problem = "not a network for RGB images"
         raise ProgramError(problem, path=network.path, expected="channels=3", found=network.input.channels)
     own = (options.width, options.height)
-    cells = program.shapes(*own[::-1])[-1][1:]
-    if cells != (own[1] // network.stride, own[0] // network.stride):
-        problem, expected = (
-            "the page needs a map of the input's size over the stride",
-            f"{own[0] // network.stride} wide",
-        )
-        raise ProgramError(problem, path=network.path, expected=expected, found=cells[1])
     if max(own) > MAX_SIDE:
         raise ProgramError("too large an input for the page", path=network.path, expected=MAX_SIDE, found=max(own))
+    output, cells = program.shapes(options.height, options.width)[-1], options.width // network.stride
+    if (output.height, output.width) != (options.height // network.stride, cells):
+        problem = "the page needs a map of the input's size over the stride"
+        raise ProgramError(problem, path=network.path, expected=f"{cells} wide", found=output.width)
     sizes = {own, *((side, side) for side in SIDES if _takes(program, side))}
     return {
         "classNames": program.class_names,

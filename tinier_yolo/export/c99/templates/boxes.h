@@ -24,7 +24,8 @@ typedef struct {
 
 /* The boxes of an output map, highest score first, after non-maximum suppression.
  *
- *   map                  int32 (@outputs@, NETWORK_OUTPUT_HEIGHT(height), NETWORK_OUTPUT_WIDTH(width)), as network_run writes it
+ *   map                  int32 (@outputs@, NETWORK_OUTPUT_HEIGHT(height), NETWORK_OUTPUT_WIDTH(width)), as network_run
+ *                        writes it
  *   width, height        of the network's input
  *   image_width, ...     of the image that was put into it (network_letterbox), 1..32767
  *   thresh, nms          percent: the least score; of two boxes of a class whose IoU is above it the lower one goes
