@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from tests.training.classifiers import CONVOLUTION  # noqa: E402
 from tests.training.conftest import tiny_cfg  # noqa: E402
+from tests.training.test_train import arguments  # noqa: E402
+from tinier_yolo.cli import main  # noqa: E402
 from tinier_yolo.darknet.network import Network  # noqa: E402
 from tinier_yolo.errors import CfgError  # noqa: E402
+from tinier_yolo.training import muon  # noqa: E402
 from tinier_yolo.training.model import DarknetModel  # noqa: E402
 from tinier_yolo.training.muon import Muon, orthogonal  # noqa: E402
 from tinier_yolo.training.optimizer import make_optimizer  # noqa: E402
@@ -49,6 +53,35 @@ def test_a_step_turns_weights_and_leaves_their_size() -> None:
     torch.testing.assert_close(weights.detach(), moved * before.norm() / moved.norm())
     torch.testing.assert_close(weights.detach().norm(), before.norm())
     torch.testing.assert_close(bias.detach(), torch.full((6,), 0.8))
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_products_of_a_run_are_of_its_precision(
+    precision: str, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+
+    def spy(matrix: Tensor) -> Tensor:
+        seen.add((matrix @ matrix.T).dtype)
+        return orthogonal(matrix)
+
+    monkeypatch.setattr(muon, "orthogonal", spy)
+    cfg = tmp_path / "tiny.cfg"
+    cfg.write_text(tiny_cfg(binary=False))
+    options = ["--no-fused", "--max-batches", "2", "--muon", ".02", "--precision", precision]
+    assert main(arguments(cfg, drawings, tmp_path / "out", *options)) == 0
+    assert seen == {getattr(torch, precision)}
+
+
+def test_an_orthogonal_matrix_of_products_in_bfloat16_is_near_that_in_float32() -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(32, 144) * torch.logspace(0, -1, 32)[:, None]
+    exact = orthogonal(matrix)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = orthogonal(matrix)
+    assert found.dtype is torch.float32
+    assert (found - exact).norm() < 0.05 * exact.norm()
 
 
 def test_weights_without_a_gradient_stay() -> None:

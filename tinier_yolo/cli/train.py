@@ -36,6 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REPORT.json",
         help="fine-tune a fixed-point network: formats of a report of quantize; --init gives the float weights",
     )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        nargs=2,
+        metavar=("CFG", "WEIGHTS"),
+        help="a detector to learn from beside the labels, with the same anchors and classes",
+    )
+    parser.add_argument(
+        "--teacher-share", type=share, default=0.5, help="share of the loss that the teacher gives (default 0.5)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on with the checkpoint in --out, if there is one")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run; it is lost")
     parser.add_argument("--skip-bad", action="store_true", help="leave images out that cannot be decoded")

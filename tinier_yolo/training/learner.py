@@ -74,7 +74,8 @@ class Learner:
         loss = region_loss(output.float(), batch, self.network.region)
         loss.total.backward()  # type: ignore[no-untyped-call]
         clip_gradients(state.model)
-        state.optimizer.step()
+        with autocast_for(self.precision, self.device):  # Muon's products
+            state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.next += 1
         state.follow(self.options.ema)

@@ -38,6 +38,9 @@ class TrainingOptions:
         hard_share: the share of views that show one of them.
         corrections: a file of corrections to the training labels.
         formats: the ``quantize.json`` of a report: fine-tune with the tensors rounded to its formats.
+        teacher: cfg and .weights of a detector whose maps are learned from, see
+            :mod:`tinier_yolo.training.distillation`.
+        teacher_share: of the loss that comes from it; the labels have the rest.
     """
 
     data: Path
@@ -62,6 +65,8 @@ class TrainingOptions:
     hard_share: float = 0.3
     corrections: Path | None = None
     formats: Path | None = None
+    teacher: tuple[Path, Path] | None = None
+    teacher_share: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse what does not fit together.

@@ -96,9 +96,9 @@ def region_loss(output: Tensor, batch: Batch, region: Region) -> RegionLoss:
     assigned = _Assignment(*(tensor.to(output.device, non_blocking=True) for tensor in assigned))
     where = (assigned.image, assigned.anchor, assigned.row, assigned.column)
 
-    boxes = _decode(prediction, anchors.to(output.device, non_blocking=True))
+    boxes = decode_boxes(prediction, anchors.to(output.device, non_blocking=True))
     own = boxes[where]
-    iou, complete = _complete_iou(own, assigned.truth[:, :4])
+    iou, complete = complete_iou(own, assigned.truth[:, :4])
     logits = prediction[:, :, 4]
     target = iou.detach().clamp(0) if region.rescore else torch.ones_like(iou)
     found = functional.binary_cross_entropy_with_logits(logits[where], target, reduction="sum")
@@ -125,7 +125,7 @@ def region_loss(output: Tensor, batch: Batch, region: Region) -> RegionLoss:
     )
 
 
-def _decode(prediction: Tensor, anchors: Tensor) -> Tensor:
+def decode_boxes(prediction: Tensor, anchors: Tensor) -> Tensor:
     """(n, a, 5 + c, h, w) -> boxes (n, a, h, w, 4), cx cy w h relative to the input."""
     _, _, _, height, width = prediction.shape
     columns = torch.arange(width, device=prediction.device).view(1, 1, 1, width)
@@ -166,7 +166,7 @@ def _intersection(a: Tensor, b: Tensor) -> Tensor:
     return (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(0).prod(-1)
 
 
-def _complete_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def complete_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """IoU and complete IoU of boxes (p, 4), pair by pair."""
     inside = _intersection(a, b)
     iou = inside / (a[:, 2:].prod(-1) + b[:, 2:].prod(-1) - inside).clamp(1e-9)

@@ -23,6 +23,7 @@ from tinier_yolo.darknet.network import Network
 from tinier_yolo.errors import UsageError
 from tinier_yolo.training.beginning import load_start
 from tinier_yolo.training.devices import autocast_for, choose_device, choose_precision
+from tinier_yolo.training.distillation import Teacher
 from tinier_yolo.training.feed import check_norms
 from tinier_yolo.training.fixed_point import FixedPointModel, read_formats
 from tinier_yolo.training.folder import locked, refuse_old_run
@@ -81,6 +82,11 @@ class Run:
         self.task = task_of(network)
         # Refused before all images are looked at, which takes a while.
         formats = read_formats(options.formats, network) if options.formats else None
+        self.teacher = (
+            Teacher(*options.teacher, options.teacher_share, network, self.device, self.precision)
+            if options.teacher
+            else None
+        )
         self.feed = self.task.load_feed(options, processes)
         self.identity = run_identity(network, self.feed, options.seed)
         if self.device.type == "cpu":
@@ -89,6 +95,8 @@ class Run:
         self.state = RunState(network, self.device, model)
         if isinstance(model, FixedPointModel):
             self.identity["formats"] = model.identity
+        if self.teacher is not None:
+            self.identity["teacher"] = self.teacher.identity
 
     @property
     def shared(self) -> dict[str, object]:
@@ -175,15 +183,19 @@ class Run:
         measured: Counter[str] = Counter()
         for _ in range(net.subdivisions):
             batch = next(batches)
+            images = batch.images.to(self.device)
             with autocast_for(self.precision, self.device):
-                output = state.model(batch.images.to(self.device))
+                output = state.model(images)
             loss, numbers = self.task.measure(output.float(), batch)
+            if self.teacher is not None:
+                loss = self.teacher.mix(loss, images, output.float())
             (loss / net.subdivisions).backward()  # type: ignore[no-untyped-call]
             measured.update(numbers)
         self.processes.average([weight.grad for weight in state.model.parameters() if weight.grad is not None])
         gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), MAX_GRADIENT)
         if torch.isfinite(gradient):
-            state.optimizer.step()
+            with autocast_for(self.precision, self.device):  # Muon's products
+                state.optimizer.step()
         state.optimizer.zero_grad(set_to_none=True)
         state.next = iteration + 1
         state.follow(self.options.ema)
