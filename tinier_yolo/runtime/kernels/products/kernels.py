@@ -1,8 +1,10 @@
 """The kernels of a fixed-point program: convolution, max pool, and the image as a map.
 
 The values of a cell lie one after the other, and so do those of the cells of a row of a window. A convolution is
-then, for each row of its window, a run of values times a run of weights. A step of it takes two values of four windows
-and the weights of 16 (or 8) filters for these two: the sums of four windows stay in registers.
+then, for each row of its window, a run of values times a run of weights. A step of it takes two values of some windows
+and the weights of 32, 16 or 8 filters for these two; the sums stay in registers. Eight of these must be under way at
+once: each waits four cycles for what was added before, and two can begin in a cycle. So four windows are summed
+together where the filters of a block fill two registers, and eight where they fill one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinier_yolo.runtime.kernels.compile import inlined, kernel, parallel_kernel
-from tinier_yolo.runtime.kernels.products.vectors import INT32X8, add_products, requantize
+from tinier_yolo.runtime.kernels.products.vectors import INT16X64, INT32X8, INT32X32, WIDE, add_products, requantize
 from tinier_yolo.runtime.kernels.vectors import (
     INT16X16,
     INT16X32,
@@ -29,7 +31,7 @@ from tinier_yolo.runtime.kernels.vectors import (
 Int16 = NDArray[np.int16]
 Int32 = NDArray[np.int32]
 
-#: Windows that are summed at once; those of a unit of work, four at a time.
+#: Windows of a quad, and quads of a unit of work.
 QUAD = 4
 UNIT_QUADS = 64
 
@@ -72,6 +74,14 @@ class Convolution(NamedTuple):
 
 
 @kernel
+def convolve_32(*arguments: Any) -> None:
+    """Blocks of 32 filters: some units; arguments as of ``convolve_16``."""
+    c = Convolution(*arguments[:-2])
+    for unit in range(arguments[-2], arguments[-1]):
+        _convolve(c, unit, INT16X64, INT32X32, 32)
+
+
+@kernel
 def convolve_16(*arguments: Any) -> None:
     """Blocks of 16 filters: some units.
 
@@ -80,7 +90,10 @@ def convolve_16(*arguments: Any) -> None:
     """
     c = Convolution(*arguments[:-2])
     for unit in range(arguments[-2], arguments[-1]):
-        _convolve(c, unit, INT16X32, INT32X16, 16)
+        if WIDE:
+            _convolve_by_two(c, unit, INT16X32, INT32X16, 16)
+        else:
+            _convolve(c, unit, INT16X32, INT32X16, 16)
 
 
 @kernel
@@ -88,7 +101,14 @@ def convolve_8(*arguments: Any) -> None:
     """Blocks of 8 filters: some units; arguments as of ``convolve_16``."""
     c = Convolution(*arguments[:-2])
     for unit in range(arguments[-2], arguments[-1]):
-        _convolve(c, unit, INT16X16, INT32X8, 8)
+        _convolve_by_two(c, unit, INT16X16, INT32X8, 8)
+
+
+@parallel_kernel
+def convolve_32_parallel(threads: int, units: int, *arguments: Any) -> None:
+    """``convolve_32`` of all units, shared out among threads."""
+    for t in numba.prange(threads):
+        convolve_32(*arguments, units * t // threads, units * (t + 1) // threads)
 
 
 @parallel_kernel
@@ -109,10 +129,27 @@ def convolve_8_parallel(threads: int, units: int, *arguments: Any) -> None:
 def _convolve(c: Convolution, unit: int, weights_kind: Any, sums_kind: Any, lanes: int) -> None:
     block = unit // c.units
     first = (unit - block * c.units) * UNIT_QUADS
+    last = min(first + UNIT_QUADS, c.windows.size // QUAD)
+    _single_quads(c, block, first, last, weights_kind, sums_kind, lanes)
+
+
+@inlined
+def _convolve_by_two(c: Convolution, unit: int, weights_kind: Any, sums_kind: Any, lanes: int) -> None:
+    block = unit // c.units
+    first = (unit - block * c.units) * UNIT_QUADS
+    last = min(first + UNIT_QUADS, c.windows.size // QUAD)
+    even = last - (last - first) % 2
+    _pairs_of_quads(c, block, first, even, weights_kind, sums_kind, lanes)
+    _single_quads(c, block, even, last, weights_kind, sums_kind, lanes)
+
+
+@inlined
+def _single_quads(
+    c: Convolution, block: int, first: int, last: int, weights_kind: Any, sums_kind: Any, lanes: int
+) -> None:
     source, windows, weights = pointer(c.source), pointer(c.windows), pointer(c.weights)
-    target, cells = pointer(c.target), pointer(c.cells)
     begin = load_unaligned(sums_kind, pointer(c.offsets), block * lanes)
-    for quad in range(first, min(first + UNIT_QUADS, c.windows.size // QUAD)):
+    for quad in range(first, last):
         s0 = s1 = s2 = s3 = begin
         w = block * c.rows * c.pairs * 2 * lanes
         a0, a1 = item(windows, QUAD * quad), item(windows, QUAD * quad + 1)
@@ -126,14 +163,50 @@ def _convolve(c: Convolution, unit: int, weights_kind: Any, sums_kind: Any, lane
                 s3 = add_products(s3, pair, source, a3 + x)
                 w += 2 * lanes
             a0, a1, a2, a3 = a0 + c.row, a1 + c.row, a2 + c.row, a3 + c.row
-        at = block * lanes
-        if c.pooled:
-            _write(c, maximum(maximum(s0, s1), maximum(s2, s3)), target, item(cells, quad) + at)
-        else:
-            _write(c, s0, target, item(cells, QUAD * quad) + at)
-            _write(c, s1, target, item(cells, QUAD * quad + 1) + at)
-            _write(c, s2, target, item(cells, QUAD * quad + 2) + at)
-            _write(c, s3, target, item(cells, QUAD * quad + 3) + at)
+        _write_quad(c, quad, block * lanes, s0, s1, s2, s3)
+
+
+@inlined
+def _pairs_of_quads(
+    c: Convolution, block: int, first: int, last: int, weights_kind: Any, sums_kind: Any, lanes: int
+) -> None:
+    source, windows, weights = pointer(c.source), pointer(c.windows), pointer(c.weights)
+    begin = load_unaligned(sums_kind, pointer(c.offsets), block * lanes)
+    for quad in range(first, last, 2):
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = begin
+        w = block * c.rows * c.pairs * 2 * lanes
+        a0, a1 = item(windows, QUAD * quad), item(windows, QUAD * quad + 1)
+        a2, a3 = item(windows, QUAD * quad + 2), item(windows, QUAD * quad + 3)
+        a4, a5 = item(windows, QUAD * quad + 4), item(windows, QUAD * quad + 5)
+        a6, a7 = item(windows, QUAD * quad + 6), item(windows, QUAD * quad + 7)
+        for _ in range(c.rows):
+            for x in range(0, 2 * c.pairs, 2):
+                pair = load_unaligned(weights_kind, weights, w)
+                s0 = add_products(s0, pair, source, a0 + x)
+                s1 = add_products(s1, pair, source, a1 + x)
+                s2 = add_products(s2, pair, source, a2 + x)
+                s3 = add_products(s3, pair, source, a3 + x)
+                s4 = add_products(s4, pair, source, a4 + x)
+                s5 = add_products(s5, pair, source, a5 + x)
+                s6 = add_products(s6, pair, source, a6 + x)
+                s7 = add_products(s7, pair, source, a7 + x)
+                w += 2 * lanes
+            a0, a1, a2, a3 = a0 + c.row, a1 + c.row, a2 + c.row, a3 + c.row
+            a4, a5, a6, a7 = a4 + c.row, a5 + c.row, a6 + c.row, a7 + c.row
+        _write_quad(c, quad, block * lanes, s0, s1, s2, s3)
+        _write_quad(c, quad + 1, block * lanes, s4, s5, s6, s7)
+
+
+@inlined
+def _write_quad(c: Convolution, quad: int, at: int, s0: Any, s1: Any, s2: Any, s3: Any) -> None:
+    target, cells = pointer(c.target), pointer(c.cells)
+    if c.pooled:
+        _write(c, maximum(maximum(s0, s1), maximum(s2, s3)), target, item(cells, quad) + at)
+    else:
+        _write(c, s0, target, item(cells, QUAD * quad) + at)
+        _write(c, s1, target, item(cells, QUAD * quad + 1) + at)
+        _write(c, s2, target, item(cells, QUAD * quad + 2) + at)
+        _write(c, s3, target, item(cells, QUAD * quad + 3) + at)
 
 
 @inlined

@@ -21,11 +21,14 @@ from tinier_yolo.runtime.kernels.products.kernels import (
     convolve_8_parallel,
     convolve_16,
     convolve_16_parallel,
+    convolve_32,
+    convolve_32_parallel,
     pool,
     pool_parallel,
     widen,
     widen_parallel,
 )
+from tinier_yolo.runtime.kernels.products.vectors import WIDE
 from tinier_yolo.runtime.kernels.step import Step
 from tinier_yolo.runtime.maps import READ_AHEAD, aligned
 
@@ -34,8 +37,14 @@ Int32 = NDArray[np.int32]
 
 #: Blocks of filters, and so the channels of every map but the image's, are multiples of it.
 _LANES = 8
+#: Filters of a block, the best first.
+_BLOCKS = (32, 16, _LANES) if WIDE else (16, _LANES)
 _FACTORS = {"linear": 1 << LEAKY_BITS, "leaky": LEAKY_FACTOR, "relu": 0}
-_KERNELS = {8: (convolve_8, convolve_8_parallel), 16: (convolve_16, convolve_16_parallel)}
+_KERNELS = {
+    8: (convolve_8, convolve_8_parallel),
+    16: (convolve_16, convolve_16_parallel),
+    32: (convolve_32, convolve_32_parallel),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +126,7 @@ class PackedLayer:
         """Pack a layer; the first one reads an image, whose channels are not filled up."""
         filters, channels, size, _ = layer.weights.shape
         filled = -(-filters // _LANES) * _LANES
-        lanes = 16 if filled % 16 == 0 else 8
+        lanes = next(lanes for lanes in _BLOCKS if filled % lanes == 0)
         read = channels if is_first else -(-channels // _LANES) * _LANES
         run = size * read
         pairs = -(-run // 2)

@@ -15,9 +15,15 @@ from tinier_yolo.runtime.kernels.vectors import (
     intrinsic,
     lanes,
     splat_value,
+    target,
 )
 
+#: Whether there are the 32 registers of AVX-512.
+WIDE = "+avx512bw" in target()[1].split(",")
+
 INT32X8 = VectorType(32, 8)
+INT32X32 = VectorType(32, 32)
+INT16X64 = VectorType(16, 64)
 
 
 @intrinsic
