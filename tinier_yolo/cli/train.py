@@ -89,7 +89,9 @@ def _add_net(net: argparse._ArgumentGroup) -> None:
     net.add_argument("--learning-rate", type=positive)
     net.add_argument("--burn-in", type=whole)
     net.add_argument(
-        "--policy", choices=("constant", "poly", "exp", "sig", "cosine"), help="how the learning rate falls"
+        "--policy",
+        choices=("constant", "poly", "exp", "sig", "cosine"),
+        help="how the rate falls (poly: by power= of [net], else 4)",
     )
     net.add_argument("--adam", action="store_true", default=None, help="AdamW instead of SGD with momentum")
     net.add_argument(
