@@ -126,6 +126,10 @@ def test_damaged_weights_of_a_teacher_are_one_line(
     drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg, weights = write_teacher(tmp_path, tiny_cfg(binary=False))
-    weights.write_bytes(weights.read_bytes()[:-8])
-    assert main(arguments(cfg, drawings, tmp_path / "out", "--teacher", str(cfg), str(weights))) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    words, whole = arguments(cfg, drawings, tmp_path / "out", "--teacher", str(cfg), str(weights)), weights.read_bytes()
+    for data, problem in ((whole[:-8], ""), (whole + bytes(2**21), f"too large for {cfg}")):
+        weights.write_bytes(data)
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert problem in error
+        assert error.count("\n") == 1

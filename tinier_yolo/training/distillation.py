@@ -58,7 +58,7 @@ class Teacher:
                 raise UsageError(f"a teacher with other {what}", path=cfg, expected=expected, found=found)
         if network.stride != student.stride:
             raise UsageError("a teacher of another stride", path=cfg, expected=student.stride, found=network.stride)
-        data = read_weights(weights)
+        data = read_weights(weights, network)
         self.share, self._region, self._device, self._precision = share, student.region, device, precision
         self.identity = [hashlib.sha256(content).hexdigest() for content in (network.text.encode(), data)] + [share]
         with torch.random.fork_rng([]):  # the student's random weights do not depend on there being a teacher

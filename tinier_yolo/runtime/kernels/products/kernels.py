@@ -78,7 +78,7 @@ def convolve_32(*arguments: Any) -> None:
     """Blocks of 32 filters: some units; arguments as of ``convolve_16``."""
     c = Convolution(*arguments[:-2])
     for unit in range(arguments[-2], arguments[-1]):
-        _convolve(c, unit, INT16X64, INT32X32, 32)
+        _convolve(c, unit, INT16X64, INT32X32, 32, False)
 
 
 @kernel
@@ -90,10 +90,7 @@ def convolve_16(*arguments: Any) -> None:
     """
     c = Convolution(*arguments[:-2])
     for unit in range(arguments[-2], arguments[-1]):
-        if WIDE:
-            _convolve_by_two(c, unit, INT16X32, INT32X16, 16)
-        else:
-            _convolve(c, unit, INT16X32, INT32X16, 16)
+        _convolve(c, unit, INT16X32, INT32X16, 16, WIDE)
 
 
 @kernel
@@ -101,7 +98,7 @@ def convolve_8(*arguments: Any) -> None:
     """Blocks of 8 filters: some units; arguments as of ``convolve_16``."""
     c = Convolution(*arguments[:-2])
     for unit in range(arguments[-2], arguments[-1]):
-        _convolve_by_two(c, unit, INT16X16, INT32X8, 8)
+        _convolve(c, unit, INT16X16, INT32X8, 8, True)
 
 
 @parallel_kernel
@@ -126,21 +123,13 @@ def convolve_8_parallel(threads: int, units: int, *arguments: Any) -> None:
 
 
 @inlined
-def _convolve(c: Convolution, unit: int, weights_kind: Any, sums_kind: Any, lanes: int) -> None:
+def _convolve(c: Convolution, unit: int, weights_kind: Any, sums_kind: Any, lanes: int, by_two: bool) -> None:
     block = unit // c.units
     first = (unit - block * c.units) * UNIT_QUADS
     last = min(first + UNIT_QUADS, c.windows.size // QUAD)
-    _single_quads(c, block, first, last, weights_kind, sums_kind, lanes)
-
-
-@inlined
-def _convolve_by_two(c: Convolution, unit: int, weights_kind: Any, sums_kind: Any, lanes: int) -> None:
-    block = unit // c.units
-    first = (unit - block * c.units) * UNIT_QUADS
-    last = min(first + UNIT_QUADS, c.windows.size // QUAD)
-    even = last - (last - first) % 2
-    _pairs_of_quads(c, block, first, even, weights_kind, sums_kind, lanes)
-    _single_quads(c, block, even, last, weights_kind, sums_kind, lanes)
+    middle = last - (last - first) % 2 if by_two else first
+    _pairs_of_quads(c, block, first, middle, weights_kind, sums_kind, lanes)
+    _single_quads(c, block, middle, last, weights_kind, sums_kind, lanes)
 
 
 @inlined
